@@ -1,0 +1,90 @@
+# Every command a person or CI needs. The first one on a fresh machine makes .venv, and needs only Python >= 3.11.
+# Another Python: make demo PYTHON=/path/to/python3.12
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos sim fmt record clean needs-java
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHON ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## two minutes that show what Tocsin does
+	@$(BIN)/tocsin demo $(ARGS)
+
+up: $(READY) ## the same server, empty, on http://127.0.0.1:8080
+	@$(BIN)/tocsin up $(ARGS)
+
+test: $(READY) needs-java ## every test, a real Kafka included
+	$(BIN)/pytest $(ARGS)
+
+unit: $(READY) ## the fast tests: no broker, no Java
+	$(BIN)/pytest tests/unit $(ARGS)
+
+check: lint types contracts drift ## lint, types, import contracts, migrations
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(READY) ## who may import whom
+	$(BIN)/lint-imports
+
+drift: $(READY) ## do the migrations make the tables that the code describes?
+	$(BIN)/tocsin migrate --check
+
+kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
+	@$(BIN)/python -m deploy.kafka $(ARGS)
+
+bench: $(READY) ## measure
+	$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(READY) needs-java ## kill, stop and restart everything for MINUTES
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) $(ARGS)
+
+sim: $(READY) ## simulate with SEED and STEPS
+	$(BIN)/python -m tests.sim --seed $(or $(SEED),1) --steps $(or $(STEPS),1000) $(ARGS)
+
+fmt: $(READY) ## format, and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+record: $(READY) ## write today's event schemas down; refuses what is no addition
+	$(BIN)/python -m tests.unit.architecture.recorded
+
+clean: ## remove what make made; data in .tocsin stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find services shared tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made again when the dependencies change; quick otherwise. uv lives apart, so that a sync leaves it alone.
+$(READY): pyproject.toml uv.lock
+	@set -e; \
+	if [ ! -x $(BIN)/python ]; then \
+	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "Tocsin needs Python 3.11 or newer and found $$(python3 --version 2>&1 || echo none). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	  fi; \
+	  if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$found cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	  fi; \
+	  echo "making .venv with $$("$$found" --version)"; \
+	  "$$found" -m venv .venv; \
+	fi; \
+	if ! .venv/uv/bin/uv --version 2>/dev/null | grep -q ' $(UV_VERSION)\b'; then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/uv uv==$(UV_VERSION); \
+	fi; \
+	VIRTUAL_ENV= .venv/uv/bin/uv sync --frozen --quiet --python $(BIN)/python --no-python-downloads; \
+	touch $@
+
+needs-java:
+	@command -v java >/dev/null || { echo "A real Kafka needs Java 17 or newer. On Debian or Ubuntu: apt-get install openjdk-17-jre-headless (make unit runs without)" >&2; exit 1; }
+	@command -v mvn >/dev/null || { echo "Kafka's jars come by Maven. On Debian or Ubuntu: apt-get install maven (make unit runs without)" >&2; exit 1; }

@@ -1,0 +1,253 @@
+"""The ``tocsin`` command."""
+
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+import httpx
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from services import embedded
+from shared import ledger as ledger_lines
+from shared import migrate as migrations
+from shared import parked as parked_events
+from shared.auth import SCOPES, Keys
+from shared.errors import Problem
+from shared.process import Base, Member, base, make_log, prepare
+from shared.runtime import Runtime
+from shared.settings import Settings
+
+app = typer.Typer(help="Event-driven escalation for support teams.", no_args_is_help=True, add_completion=False)
+keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
+parked_app = typer.Typer(help="Events that could not be decided and wait for a person.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+app.add_typer(parked_app, name="parked")
+
+BY_NAME = {member.service().card.name: member for member in embedded.MEMBERS}
+Service = Annotated[str, typer.Argument(help=f"One of {', '.join(BY_NAME)}")]
+out = Console()
+
+
+def main() -> None:
+    app()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; a problem is one line, not a traceback."""
+    try:
+        uvloop.run(work)
+    except Problem as problem:
+        _fail(problem.detail)
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"tocsin: {text}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+@app.command()
+def up() -> None:
+    """Run everything in this process: embedded Postgres (unless TOCSIN_DATABASE_URL is set), all four services."""
+    settings = Settings()
+
+    def ready(url: str) -> None:
+        print(f"Tocsin is up: {url}   (documentation: {url}/docs, stop: Ctrl-C)", file=sys.stderr, flush=True)
+
+    _run(embedded.up(settings, ready))
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option(help="Compare the tables in code with the migrations; change nothing")] = False,
+    new: Annotated[str | None, typer.Option(help="Write a new migration for this service (for developers)")] = None,
+    message: Annotated[str, typer.Option(help="What the new migration does")] = "change",
+) -> None:
+    """Bring every schema to the newest version, and make the objects of a first start."""
+
+    async def work() -> None:
+        async with base(Settings()) as on:
+            if new is None:
+                await prepare(on, embedded.MEMBERS)
+            found = 0
+            for member in embedded.MEMBERS:
+                found += await _drift(on, member, check, new, message)
+            if found:
+                _fail(
+                    "the tables in code and the migrations differ; write a migration with `tocsin migrate --new SERVICE`"
+                )
+
+    _run(work())
+
+
+async def _drift(on: Base, member: Member, check: bool, new: str | None, message: str) -> int:
+    service = member.service()
+    db = on.database(service.card.name)
+    try:
+        if new is not None:
+            await migrations.upgrade(db, service)
+        if new == service.card.name:
+            await migrations.revise(db, service, message)
+            return 0
+        if not check:
+            return 0
+        differences = await migrations.drift(db, service)
+        for difference in differences:
+            print(f"{service.card.name}: {difference}")
+        return len(differences)
+    finally:
+        await db.close()
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Whose key it is")],
+    scope: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(SCOPES)}")],
+) -> None:
+    """Make a key. It is shown once."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            print(await Keys(on.own, on.clock, on.ids).create(name, scope))
+
+    _run(work())
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """All keys, oldest first, without their secrets."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            table = Table("id", "name", "scopes", "created", "revoked")
+            for key in await Keys(on.own, on.clock, on.ids).listing():
+                table.add_row(
+                    str(key["id"]),
+                    key["name"],
+                    " ".join(key["scopes"]),
+                    f"{key['created_at']:%Y-%m-%d %H:%M}",
+                    str(key["revoked_at"] or ""),
+                )
+            out.print(table)
+
+    _run(work())
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: Annotated[UUID, typer.Argument()]) -> None:
+    """End a key. Services notice within seconds."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            await Keys(on.own, on.clock, on.ids).revoke(key_id)
+
+    _run(work())
+
+
+def _runtime(on: Base, service: str) -> Runtime[Any]:
+    if service not in BY_NAME:
+        _fail(f"there is no service {service!r}; write one of {', '.join(BY_NAME)}")
+    return Runtime(on.settings, BY_NAME[service].service(), on.database(service), on.clock, on.ids, make_log(on))
+
+
+@parked_app.command("list")
+def parked_list() -> None:
+    """What is parked in every service, oldest first."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            table = Table("service", "id", "case", "topic", "position", "parked", "error")
+            for name in BY_NAME:
+                runtime = _runtime(on, name)
+                async with runtime.db.transaction() as tx:
+                    for each in await parked_events.listing(tx):
+                        table.add_row(
+                            name, str(each["id"]), str(each["case_id"]), each["topic"],
+                            f"{each['partition']}/{each['position']}", f"{each['parked_at']:%Y-%m-%d %H:%M}", each["error"],
+                        )  # fmt: skip
+                await runtime.db.close()
+            out.print(table)
+
+    _run(work())
+
+
+@parked_app.command("retry")
+def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -> None:
+    """Decide again about everything parked of a case, in order, all or nothing."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            runtime = _runtime(on, service)
+            try:
+                print(f"decided {await parked_events.retry(runtime, case_id)} events")
+            except (Problem, SystemExit):
+                raise
+            except Exception as wrong:  # whatever deciding raises: it is what the person needs to see
+                _fail(f"still undecidable, nothing changed: {wrong}")
+            finally:
+                await runtime.db.close()
+
+    _run(work())
+
+
+@parked_app.command("drop")
+def parked_drop(
+    service: Service, parked_id: Annotated[int, typer.Argument()], reason: Annotated[str, typer.Option(help="Kept")]
+) -> None:
+    """Give up one parked event, for a reason that is kept."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            runtime = _runtime(on, service)
+            try:
+                await parked_events.drop(runtime, parked_id, reason)
+            finally:
+                await runtime.db.close()
+
+    _run(work())
+
+
+def admin_key(settings: Settings) -> str:
+    """The key to call our own API with."""
+    if settings.admin_key is not None:
+        return settings.admin_key.get_secret_value()
+    file = settings.data_dir / "admin-key"
+    if file.exists():
+        return file.read_text().strip()
+    _fail("set TOCSIN_ADMIN_KEY to a key with the scope `read`")
+
+
+@app.command()
+def ledger(
+    url: Annotated[list[str] | None, typer.Option(help="A service; repeat for services that run apart")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Where everything accepted is, per hop. Exit code 1 where it does not balance."""
+    settings = Settings()
+    headers = {"Authorization": f"Bearer {admin_key(settings)}"}
+    entries = []
+    for each in url or [settings.url]:
+        answer = httpx.get(f"{each.rstrip('/')}/v1/ledger", headers=headers, timeout=30)
+        if answer.is_error:
+            _fail(f"{each} answered {answer.status_code}: {answer.text[:300]}")
+        for line in answer.json()["lines"]:
+            entries += [ledger_lines.Entry(line["hop"], line["unit"], t, n) for t, n in line["terms"].items()]
+    lines = ledger_lines.merge(entries)
+    if as_json:
+        print(json.dumps([{"hop": x.hop, "unit": x.unit, "terms": x.terms, "difference": x.difference} for x in lines]))
+    else:
+        table = Table("hop", "unit", *(term.replace("_", " ") for term in ledger_lines.TERMS), "difference")
+        for line in lines:
+            counts = (str(line.terms.get(term, "")) for term in ledger_lines.TERMS)
+            table.add_row(line.hop, line.unit, *counts, str(line.difference) if line.whole else "–")
+        out.print(table)
+    if any(line.difference for line in lines if line.whole):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""The structure of a raw email: headers, and a tree of parts. Pure, linear in its input, never raises but ``Unreadable``.
+
+Not the standard library's parser: its cost and its recursion grow with nesting, which a sender chooses. Here nesting,
+the number of parts and the length of a header are bounded, parts are places in one buffer, and the outer boundary is
+read before the inner ones, so that a broken part never swallows its neighbours.
+"""
+
+import binascii
+import quopri
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+DEPTH_LIMIT = 16
+PARTS_LIMIT = 500
+HEADERS_LIMIT = 1_000  # fields of one part; later ones are passed over
+HEADER_BYTES = 16_384  # of one field; the rest is cut
+
+_FIELD = re.compile(rb"([!-9;-~]{1,80})[ \t]*:[ \t]*")
+_BLANK = re.compile(rb"^[ \t]*$", re.MULTILINE)
+_PARAMETER = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+_MAIL_FIELDS = frozenset(
+    b"from to cc subject date message-id in-reply-to references received return-path sender reply-to mime-version "
+    b"content-type content-transfer-encoding content-disposition delivered-to".split()
+)
+
+
+class Unreadable(Exception):
+    """The bytes cannot be read as a mail; ``reason`` is a stable name."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+class Headers:
+    """The fields of one part, in order; names in lower case, values unfolded, as bytes."""
+
+    def __init__(self, fields: list[tuple[str, bytes]], cut: tuple[str, ...] = ()) -> None:
+        self.fields, self.cut = fields, cut
+
+    def first(self, name: str) -> bytes:
+        return next((value for key, value in self.fields if key == name), b"")
+
+    def all(self, name: str) -> list[bytes]:
+        return [value for key, value in self.fields if key == name]
+
+    def __contains__(self, name: str) -> bool:
+        return any(key == name for key, _ in self.fields)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part. ``kind`` is its media type; ``children`` are set for a multipart."""
+
+    headers: Headers
+    kind: str
+    parameters: dict[str, str]
+    raw: bytes  # the whole mail
+    start: int  # of the body, in ``raw``
+    end: int
+    children: list["Part"] = field(default_factory=list)
+
+    def content(self) -> bytes:
+        """The body, decoded from its transfer encoding as far as it can be."""
+        body = self.raw[self.start : self.end]
+        encoding = self.headers.first("content-transfer-encoding").decode("latin-1").strip(" \t;\"'").lower()
+        match encoding:
+            case "base64":
+                return _base64(body)
+            case "quoted-printable":
+                return quopri.decodestring(body)
+            case "x-uuencode" | "uuencode" | "uue" | "x-uue":
+                return _uuencoded(body)
+        return body
+
+    def walk(self) -> Iterator["Part"]:
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def parse(raw: bytes) -> Part:
+    """Read a mail. Raises ``Unreadable``: ``not_an_email``, ``too_deep`` or ``too_many_parts``."""
+    raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
+    headers, start = _headers(raw, 0, len(raw))
+    if not any(name.encode() in _MAIL_FIELDS for name, _ in headers.fields):
+        raise Unreadable("not_an_email", "There is no header of a mail in it. Post the raw message, headers first.")
+    return _Reader(raw).part(headers, start, len(raw), 1, "text/plain")
+
+
+class _Reader:
+    """Counts parts while it descends."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw, self.parts = raw, 0
+
+    def part(self, headers: Headers, start: int, end: int, depth: int, default: str) -> Part:
+        self.parts += 1
+        if self.parts > PARTS_LIMIT:
+            raise Unreadable("too_many_parts", f"The mail has more than {PARTS_LIMIT} parts.")
+        if depth > DEPTH_LIMIT:
+            raise Unreadable("too_deep", f"The mail's parts are nested deeper than {DEPTH_LIMIT}.")
+        kind, parameters = media_type(headers.first("content-type"), default)
+        part = Part(headers, kind, parameters, self.raw, start, end)
+        if kind.startswith("multipart/"):
+            inner = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+            for begin, stop in self._split(parameters.get("boundary", ""), start, end):
+                inner_headers, body = _headers(self.raw, begin, stop)
+                part.children.append(self.part(inner_headers, body, stop, depth + 1, inner))
+            if not part.children:  # no boundary, or one that never comes: read it as text
+                part.kind = "text/plain"
+        elif kind in ("message/rfc822", "message/global"):
+            inner_headers, body = _headers(self.raw, start, end)
+            part.children.append(self.part(inner_headers, body, end, depth + 1, "text/plain"))
+        return part
+
+    def _split(self, boundary: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        marker = boundary.encode("latin-1", "replace") or self._guess(start, end)
+        if not marker:
+            return
+        line = re.compile(rb"^--" + re.escape(marker) + rb"(--)?[ \t]*$", re.MULTILINE)
+        begin: int | None = None
+        for found in line.finditer(self.raw, start, end):
+            if begin is not None:
+                yield begin, max(begin, found.start() - 1)
+            begin = None if found[1] else min(found.end() + 1, end)
+            if found[1]:
+                return
+        if begin is not None and begin < end:
+            yield begin, end
+
+    def _guess(self, start: int, end: int) -> bytes:
+        """The boundary of a multipart that does not name it: its first line that looks like one."""
+        found = re.compile(rb"^--([^\s-][^\n]{0,69})$", re.MULTILINE).search(self.raw, start, end)
+        return found[1].rstrip() if found else b""
+
+
+def _headers(raw: bytes, start: int, end: int) -> tuple[Headers, int]:
+    """The fields from ``start``, and where the body begins. Lines that are no field are passed over or end them."""
+    blank = _BLANK.search(raw, start, end)
+    stop = blank.start() if blank else end
+    fields: list[tuple[str, bytearray]] = []
+    cut: list[str] = []
+    place = start
+    while place < stop:
+        newline = raw.find(b"\n", place, stop)
+        after = stop if newline < 0 else newline + 1
+        line = raw[place : after if newline < 0 else newline]
+        if line[:1] in (b" ", b"\t") and fields:
+            _continue(fields[-1], line, cut)
+        elif found := _FIELD.match(line):
+            if len(fields) < HEADERS_LIMIT:
+                fields.append((found[1].decode("latin-1").lower(), bytearray()))
+                _continue(fields[-1], line[found.end() :], cut)
+        elif fields and not _resumes(raw, after, stop):  # the blank line was forgotten: this is the body
+            return _frozen(fields, cut), place
+        place = after
+    body = end if blank is None else min(blank.end() + 1, end)
+    return _frozen(fields, cut), body
+
+
+def _continue(one: tuple[str, bytearray], line: bytes, cut: list[str]) -> None:
+    name, value = one
+    if len(value) + len(line) > HEADER_BYTES and name not in cut:
+        cut.append(name)
+    value.extend(line[: max(0, HEADER_BYTES - len(value))])
+
+
+def _frozen(fields: list[tuple[str, bytearray]], cut: list[str]) -> Headers:
+    return Headers([(name, bytes(value)) for name, value in fields], tuple(cut))
+
+
+def _resumes(raw: bytes, start: int, stop: int) -> bool:
+    """True where a known field still comes, so that a line between was only broken."""
+    for found in re.compile(rb"^([!-9;-~]{1,80})[ \t]*:", re.MULTILINE).finditer(raw, start, stop):
+        if found[1].lower() in _MAIL_FIELDS:
+            return True
+    return False
+
+
+def media_type(value: bytes, default: str) -> tuple[str, dict[str, str]]:
+    """``text/plain; charset=x`` → its type in lower case, and its parameters (RFC 2231 put together)."""
+    text = value.decode("latin-1")
+    kind = text.partition(";")[0].strip().lower()
+    if not re.fullmatch(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}", kind):
+        kind = default
+    return kind, parameters(text)
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The parameters of a header. Values of RFC 2231 keep ``charset''percent-encoding`` for ``words.decode``."""
+    plain: dict[str, str] = {}
+    pieces: dict[str, list[tuple[int, str]]] = {}
+    for found in _PARAMETER.finditer(text):
+        name, value = found[1].lower(), _unquoted(found[2].strip())
+        stem, star, number = name.rstrip("*").partition("*")
+        if star and number.isascii() and number.isdecimal() and len(number) < 4:
+            pieces.setdefault(stem + ("*" if name.endswith("*") or stem + "*" in pieces else ""), []).append((int(number), value))
+        else:
+            plain.setdefault(stem + ("*" if name.endswith("*") else ""), value)
+    for name, numbered in pieces.items():
+        plain.setdefault(name, "".join(value for _, value in sorted(numbered)))
+    return plain
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    return re.sub(r"\\(.)", r"\1", value[1:-1] if len(value) > 1 and value.endswith('"') else value[1:])
+
+
+def _base64(body: bytes) -> bytes:
+    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", body.partition(b"=\n\n")[0])
+    letters = letters[: len(letters) - 1] if len(letters) % 4 == 1 else letters
+    try:
+        return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+    except binascii.Error:
+        return body
+
+
+def _uuencoded(body: bytes) -> bytes:
+    out = bytearray()
+    for line in body.split(b"\n"):
+        if line.startswith(b"begin ") or line in (b"end", b"`", b""):
+            continue
+        try:
+            out += binascii.a2b_uu(line)
+        except binascii.Error:
+            continue
+    return bytes(out)

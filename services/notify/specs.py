@@ -1,0 +1,269 @@
+"""What an admin writes: people, destinations, schedules, escalation policies, overrides, silences. Pure.
+
+Every limit of these documents is named here.
+"""
+
+import base64
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, RootModel, StringConstraints, model_validator
+
+from shared.contracts import duration
+from shared.contracts.spec import Label, Name, Spec
+
+MAX_RECIPIENTS = 20
+MAX_LAYERS = 10
+MAX_PEOPLE = 100  # of one layer
+MAX_STEPS = 20
+MAX_NOTIFY = 20  # entries of one step
+MAX_TEAMS = 200
+MAX_REPEATS = 20
+MAX_OVERRIDE = timedelta(days=366)
+MAX_SILENCE = timedelta(days=366)
+SHORTEST_TURN = timedelta(minutes=1)
+SHORTEST_REPEAT = timedelta(seconds=1)
+
+DEFAULT = "default"  # the escalation policy of every team that no other policy serves; always there
+CONSOLE = "console"  # a destination that always exists
+
+_EMAIL = re.compile(r"[^@\s<>()\[\],;:\"\\\x00-\x20]{1,64}@[^@\s<>()\[\],;:\"\\\x00-\x20]{1,253}")
+_ZONES = frozenset(available_timezones())
+
+
+def _email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise ValueError(f"{text!r} is not an email address. Write one address, such as ana@example.com.")
+    return text
+
+
+def _zone(text: str) -> str:
+    if text not in _ZONES:
+        raise ValueError(f"{text!r} is not an IANA time zone. Write one such as Europe/Dublin.")
+    return text
+
+
+def _length(text: str) -> str:
+    duration.parse(text)
+    return text
+
+
+def _key(secret: str) -> bytes:
+    """The bytes of a Standard Webhooks secret; empty where it is none."""
+    written = secret.removeprefix("whsec_")
+    if written == secret:
+        return b""
+    try:
+        return base64.b64decode(written + "=" * (-len(written) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_email)]
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Length = Annotated[str, StringConstraints(max_length=40), AfterValidator(_length)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+
+
+class PersonSpec(Spec):
+    """Someone who can be paged: by Slack where a ``slack_user`` is known, else by email."""
+
+    label: Label | None = None
+    email: Email | None = None
+    slack_user: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,30}$")] | None = None
+    time_zone: TimeZone = "UTC"
+
+
+class _Destination(Spec):
+    label: Label | None = None
+    excerpt: bool = True  # false keeps the customer's words out
+    time_zone: TimeZone | None = None  # of the readers; the calendar's where left out
+
+
+class SlackSpec(_Destination):
+    kind: Literal["slack"]
+    channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#@<>&]{1,80}|[CGDUW][A-Z0-9]{1,30})$")]
+
+
+class EmailSpec(_Destination):
+    kind: Literal["email"]
+    to: Annotated[tuple[Email, ...], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+
+
+class WebhookSpec(_Destination):
+    """A Standard Webhooks endpoint. The secret is written, never shown again."""
+
+    kind: Literal["webhook"]
+    url: Annotated[str, StringConstraints(max_length=2000)]
+    secret: Annotated[str, StringConstraints(max_length=200)]
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) > 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("url: write a whole address, such as https://example.com/hooks/tocsin")
+        if parts.username is not None:
+            raise ValueError("url: leave the user and password out; the signature proves who sends")
+        if not 16 <= len(_key(self.secret)) <= 64:
+            raise ValueError(
+                "secret: write whsec_ and 16 to 64 random bytes in base64;"
+                ' make one with: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        return self
+
+
+class ConsoleSpec(_Destination):
+    kind: Literal["console"]
+
+
+AnyDestination = SlackSpec | EmailSpec | WebhookSpec | ConsoleSpec
+
+
+class DestinationSpec(RootModel[Annotated[AnyDestination, Field(discriminator="kind")]]):
+    """Where a message can go that is not a person."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class LayerSpec(Spec):
+    people: Annotated[tuple[Name, ...], Field(max_length=MAX_PEOPLE)]
+    start: datetime
+    turn: Length
+
+    @model_validator(mode="after")
+    def _local(self) -> Self:
+        if self.start.tzinfo is not None:
+            raise ValueError("start is on the wall clock of the schedule's zone: write 2026-11-02T09:00:00, no offset")
+        if not 1970 <= self.start.year <= 2100:
+            raise ValueError("start: write a date between 1970 and 2100")
+        if duration.parse(self.turn) < SHORTEST_TURN:
+            raise ValueError(f"turn: the shortest is {duration.text(SHORTEST_TURN)}")
+        return self
+
+
+class ScheduleSpec(Spec):
+    """An on-call rota in one zone. Later layers win."""
+
+    label: Label | None = None
+    time_zone: TimeZone
+    layers: Annotated[tuple[LayerSpec, ...], Field(max_length=MAX_LAYERS)]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+class NotifySpec(Spec):
+    """Whom a step tells: exactly one of the four."""
+
+    destination: Name | None = None
+    person: Name | None = None
+    schedule: Name | None = None
+    team: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set & {"destination", "person", "schedule", "team"}) != 1 or not self.name:
+            raise ValueError('name one thing to notify: {"destination": …}, {"person": …}, {"schedule": …} or {"team": …}')
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(iter(self.model_fields_set))
+
+    @property
+    def name(self) -> str:
+        return self.destination or self.person or self.schedule or self.team or ""
+
+
+class StepSpec(Spec):
+    """``after`` counts from the page's first warning, or first breach, as committed."""
+
+    on: Literal["warned", "breached"] = "breached"
+    after: Length = "PT0S"
+    notify: Annotated[tuple[NotifySpec, ...], Field(min_length=1, max_length=MAX_NOTIFY)]
+
+    @property
+    def delay(self) -> timedelta:
+        return duration.parse(self.after)
+
+
+class RepeatSpec(Spec):
+    """All steps again ``every``, ``times`` times; the page is exhausted one ``every`` after the last of them."""
+
+    every: Length = "PT15M"
+    times: Annotated[int, Field(ge=0, le=MAX_REPEATS)] = 0
+
+    @model_validator(mode="after")
+    def _paced(self) -> Self:
+        if self.period < SHORTEST_REPEAT:
+            raise ValueError(f"repeat.every: the shortest is {duration.text(SHORTEST_REPEAT)}")
+        return self
+
+    @property
+    def period(self) -> timedelta:
+        return duration.parse(self.every)
+
+
+class EscalationPolicySpec(Spec):
+    """The ordered steps of a page, for the teams it names."""
+
+    label: Label | None = None
+    teams: Annotated[tuple[Name, ...], Field(max_length=MAX_TEAMS)] = ()
+    steps: Annotated[tuple[StepSpec, ...], Field(min_length=1, max_length=MAX_STEPS)]
+    repeat: RepeatSpec = RepeatSpec()
+
+
+class OverrideSpec(Spec):
+    """Somebody else is on call for a while."""
+
+    person: Name
+    from_: Annotated[AwareDatetime, Field(alias="from")]
+    until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if not timedelta(0) < self.until - self.from_ <= MAX_OVERRIDE:
+            raise ValueError("until must come after from, and within a year of it")
+        return self
+
+
+class SilenceScope(Spec):
+    """What a silence covers: all that it names must match."""
+
+    team: Name | None = None
+    case_id: UUID | None = None
+    destination: Name | None = None
+    person: Name | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not any((self.team, self.case_id, self.destination, self.person)):
+            raise ValueError("name at least one of team, case_id, destination, person")
+        return self
+
+
+class SilenceSpec(Spec):
+    """Messages in scope wait until it ends."""
+
+    scope: SilenceScope
+    reason: Reason
+    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None  # now, where left out
+    until: AwareDatetime
+
+
+DEFAULT_POLICY = EscalationPolicySpec(
+    steps=(
+        StepSpec(on="warned", notify=(NotifySpec(destination=CONSOLE),)),
+        StepSpec(on="breached", notify=(NotifySpec(destination=CONSOLE),)),
+    )
+)
+DEFAULT_DESTINATION = ConsoleSpec(kind="console")

@@ -1,0 +1,105 @@
+"""What a message passes between being due and being sent: a tuple of pure functions over one frozen value.
+
+Each stage may end the message (``suppressed``), make it wait (``held``), or change what it may say. A stage looks
+only at the value. New ones (grouping, throttling) join the tuple.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from services.notify.model import CaseState, Clock, Delivery, Page, Purpose, Silence
+from services.notify.targets import named
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait until ``until``. ``silence`` is the one that asks for it."""
+
+    until: datetime
+    reason: str
+    silence: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message on its way. ``clock`` is what it is about now; None where nothing calls for it any more."""
+
+    delivery: Delivery
+    page: Page
+    clock: Clock | None
+    case_id: UUID
+    silences: tuple[Silence, ...]
+    wants_words: bool  # whether the reader may see the customer's words
+    now: datetime
+    suppressed: str | None = None
+    held: Hold | None = None
+    words: bool = True
+
+
+Stage = Callable[[Outgoing], Outgoing]
+
+
+def outgoing(state: CaseState, delivery: Delivery, now: datetime) -> Outgoing:
+    """Put together what the stages look at. The state must hold the delivery's page."""
+    page = state.page
+    if page is None or page.id != delivery.page_id:
+        raise LookupError(f"delivery {delivery.id} belongs to a page that is over")
+    kind, _, name = delivery.target.partition(":")
+    spec = named(state.configuration, name) if kind == "destination" else None
+    about = state.clocks.get(delivery.clock_id)
+    if delivery.purpose == Purpose.CALL:
+        calling = [c for i in page.clocks if (c := state.clocks.get(i)) and c.calls(delivery.on)]
+        if about not in calling:
+            about = min(calling, key=lambda c: (c.breached_at or c.due_at or c.started_at, str(c.id)), default=None)
+    return Outgoing(
+        delivery, page, about, state.case_id, state.silences, spec.excerpt if spec is not None else True, now
+    )
+
+
+def run(message: Outgoing) -> Outgoing:
+    """Pass the stages in order; a message that is suppressed or held goes no further."""
+    for stage in STAGES:
+        message = stage(message)
+        if message.suppressed or message.held:
+            break
+    return message
+
+
+def recovered(message: Outgoing) -> Outgoing:
+    """Nothing is said about what is over."""
+    if message.delivery.purpose != Purpose.CALL:
+        return message
+    if not message.page.live or message.clock is None:
+        return replace(message, suppressed="Recovered before it was sent: nothing calls for attention any more")
+    return message
+
+
+def mute(message: Outgoing) -> Outgoing:
+    """A silence makes it wait until the silence ends; of several, the one that ends last."""
+    covering = [each for each in message.silences if covers(each, message)]
+    if not covering:
+        return message
+    last = max(covering, key=lambda each: (each.end, str(each.id)))
+    return replace(message, held=Hold(last.end, f"Silenced by {last.author}: {last.reason}", last.id))
+
+
+def covers(silence: Silence, message: Outgoing) -> bool:
+    """Whether a silence is in force for this message: all that its scope names matches."""
+    kind, _, name = message.delivery.target.partition(":")
+    return (
+        silence.start <= message.now < silence.end
+        and silence.team in (None, message.page.team)
+        and silence.case_id in (None, message.case_id)
+        and (silence.destination is None or (kind, name) == ("destination", silence.destination))
+        and (silence.person is None or (kind, name) == ("person", silence.person))
+    )
+
+
+def excerpt(message: Outgoing) -> Outgoing:
+    """A destination may keep the customer's words out."""
+    return message if message.wants_words else replace(message, words=False)
+
+
+STAGES: tuple[Stage, ...] = (recovered, mute, excerpt)

@@ -1,0 +1,119 @@
+"""Rules: compile a ruleset, match a contact, explain why earlier rules did not match. Pure.
+
+Conditions are CEL over the fields of ``facts``. A value that is unknown makes a condition false, with a reason.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from services.routing import work
+from services.routing.facts import BY_NAME, ENVIRONMENT, inputs, values
+from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, RulesetSpec, RuleSpec, WhyNot
+from services.routing.reading import fields
+from services.routing.reasons import holds, why, why_not
+from shared.conditions import ConditionError
+from shared.contracts.envelope import Because
+
+MAX_PROBLEMS = 50  # named in one answer
+MAX_EXPLAINED = 20  # earlier rules explained; the others are counted
+
+
+@dataclass(frozen=True, slots=True)
+class RuleProblem:
+    """Why a rule cannot be used: its id, and where in its condition and what to do."""
+
+    rule: str
+    problem: str
+
+
+class RulesetError(ValueError):
+    """A ruleset that cannot be used, with everything that is wrong with it (``MAX_PROBLEMS`` at most)."""
+
+    def __init__(self, problems: tuple[RuleProblem, ...]) -> None:
+        super().__init__("; ".join(f"rule {each.rule!r}: {each.problem}" for each in problems))
+        self.problems = problems
+
+
+def compile(version: int, spec: RulesetSpec) -> Compiled:
+    """Raises ``RulesetError``."""
+    return assemble(version, spec, compile_each(spec))
+
+
+def compile_each(spec: RulesetSpec) -> Iterator[Rule | RuleProblem]:
+    """One rule at a time, so that a caller on an event loop can give way in between."""
+    for rule in spec.rules:
+        try:
+            yield _compile(rule)
+        except ConditionError as wrong:
+            yield RuleProblem(rule.id, str(wrong))
+
+
+def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]) -> Compiled:
+    """Put together what ``compile_each`` made. Raises ``RulesetError``."""
+    compiled: list[Rule] = []
+    problems: list[RuleProblem] = []
+    for each in made:
+        if isinstance(each, Rule):
+            compiled.append(each)
+        else:
+            problems.append(each)
+    if problems:
+        raise RulesetError(tuple(problems[:MAX_PROBLEMS]))
+    return Compiled(version, tuple(compiled), spec.fallback)
+
+
+def _compile(rule: RuleSpec) -> Rule:
+    try:
+        condition = ENVIRONMENT.compile(rule.when)
+    except ConditionError as wrong:
+        if "recursion" in str(wrong):  # what the runtime says of brackets and operators that go on and on
+            raise ConditionError("the condition is nested more than 32 deep. Flatten it, or split the rule.") from None
+        raise
+    work.check(rule.when)
+    for where, literal in work.patterns(rule.when):
+        probe = holds(ENVIRONMENT.compile(f"''.matches({literal})"), ENVIRONMENT.activation({}))
+        if probe.reason:
+            raise ConditionError(f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern.")
+    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))))
+
+
+def match(compiled: Compiled, facts: ContactFacts) -> Match:
+    """The first rule that matches sets team and priority; tags come from every one that does; else the fallback."""
+    known = values(facts)
+    activation = ENVIRONMENT.activation(known)
+    first: Rule | None = None
+    tags: dict[str, None] = {}
+    for rule in compiled.rules:
+        then = rule.spec.then
+        if (first is not None and not then.tags) or not holds(rule.condition, activation).holds:
+            continue
+        first = first or rule
+        tags.update(dict.fromkeys(then.tags))
+    fallback = compiled.fallback
+    if first is None:
+        text = f"No rule matched, so the fallback applies: {fallback.team}"
+        because = Because(text=text, facts={"ruleset_version": compiled.version, "rule": None, "inputs": {}})
+        return Match(None, fallback.team, fallback.priority, (), because)
+    because = Because(
+        text=f"{first.spec.id}: {why(first.spec.when, known)}",
+        facts={"ruleset_version": compiled.version, "rule": first.spec.id, "inputs": inputs(first.reads, known)},
+    )
+    return Match(
+        first.spec.id, first.spec.then.team, first.spec.then.priority or fallback.priority, tuple(tags), because
+    )
+
+
+def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:
+    """Why each rule before the one that matches did not: the first ``MAX_EXPLAINED``, and a count of the others."""
+    known = values(facts)
+    activation = ENVIRONMENT.activation(known)
+    said: list[WhyNot] = []
+    more = 0
+    for rule in compiled.rules:
+        if holds(rule.condition, activation).holds:
+            break
+        if len(said) < MAX_EXPLAINED:
+            said.append(WhyNot(rule.spec.id, why_not(rule.spec.when, known, activation)))
+        else:
+            more += 1
+    return Earlier(tuple(said), more)

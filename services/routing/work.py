@@ -1,0 +1,143 @@
+"""How much work a condition could be at worst, from its text, so that a hostile one is refused at upload. Pure.
+
+CEL's own limits stop deep nesting and endless loops (10,000 iterations), but not texts that double with each step,
+nor a slow pattern on a long text inside a loop. So: functions that build texts are refused, patterns are written out
+and small, and the characters that a condition may visit are counted and limited. One unit is about a nanosecond.
+"""
+
+import re
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.routing.reading import Kind, Token, plain, position, tokens
+from shared.conditions import ConditionError
+
+MAX_WORK = 5_000_000
+MAX_PATTERN = 250  # characters of a pattern, its counted repetitions written out
+MAX_NESTED_LOOPS = 2
+BODY_CHARACTERS = 16_000
+TEXT_CHARACTERS = 2_000  # of any other text
+LIST_ITEMS = 200
+LOOP_LIMIT = 10_000  # CEL's own, per evaluation
+
+_STEP = 20  # units of one token evaluated
+_LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
+_BUILDERS = frozenset({"replace", "join", "format", "split", "quote"})
+_READERS = frozenset(
+    {"contains", "startsWith", "endsWith", "indexOf", "lastIndexOf", "lowerAscii", "upperAscii", "trim", "substring"}
+    | {"reverse", "charAt", "size", "matches", "string", "bytes"}
+)
+_REPEAT = re.compile(r"(?P<group>[)}])?\{(?P<least>\d*)(?:,(?P<most>\d*))?\}")
+_FIXED_OFFSET = re.compile(r"[+-]?\d{2}:\d{2}|UTC")
+
+
+def check(source: str) -> None:
+    """Raises ``ConditionError`` with the position and what to write instead."""
+    found = tokens(source)
+    for index, token in enumerate(found):
+        if token.kind == Kind.CALL:
+            _check_call(source, found, index)
+    work = worst(source, found)
+    if work > MAX_WORK:
+        raise ConditionError(
+            f"this could take {work / MAX_WORK:.1f} times the work that one condition may."
+            " Test a shorter text than the body, use fewer patterns, or take texts and patterns out of loops."
+        )
+
+
+def worst(source: str, found: Sequence[Token]) -> int:
+    """Units of work at worst. Raises ``ConditionError`` where loops are nested too deep."""
+    paths = {token.text for token in found if token.kind == Kind.PATH}
+    doubled = min(sum(token.text == "+" for token in found), 40)  # each + may join a text with itself
+    size = (BODY_CHARACTERS if "contact.body" in paths else TEXT_CHARACTERS) << doubled
+    total, times, loops = 0, 1, 0
+    stack: list[tuple[int, int]] = []
+    for index, token in enumerate(found):
+        total += _STEP * times
+        if token.kind == Kind.CALL and token.text in _READERS:
+            total += size * times * (_pattern_weight(found, index) if token.text == "matches" else 1)
+        elif token.text == "(":
+            stack.append((times, loops))
+            if index and found[index - 1].kind == Kind.CALL and found[index - 1].text in _LOOPS:
+                times, loops = min(times * _items(found, index - 2), LOOP_LIMIT), loops + 1
+            if loops > MAX_NESTED_LOOPS:
+                raise ConditionError(
+                    f"{position(source, token.start)}: loops are nested {loops} deep; the limit is {MAX_NESTED_LOOPS}."
+                    " Split the rule."
+                )
+        elif token.text == ")" and stack:
+            times, loops = stack.pop()
+    return total
+
+
+def _items(found: Sequence[Token], dot: int) -> int:
+    """How many items the list before ``.exists(`` has at most; ``dot`` is the index of that dot."""
+    if dot < 1 or found[dot - 1].text != "]":
+        return LIST_ITEMS
+    depth, commas = 0, 0
+    for index in range(dot - 1, -1, -1):
+        text = found[index].text if found[index].kind == Kind.MARK else ""
+        depth += (text in (")", "]", "}")) - (text in ("(", "[", "{"))
+        commas += depth == 1 and text == ","
+        if depth == 0:
+            written_out = index == 0 or (found[index - 1].kind == Kind.MARK and found[index - 1].text not in ")]}")
+            return max(commas + 1, 1) if written_out else LIST_ITEMS
+    return LIST_ITEMS
+
+
+def _check_call(source: str, found: Sequence[Token], index: int) -> None:
+    call, where = found[index].text, position(source, found[index].start)
+    if call in _BUILDERS:
+        raise ConditionError(
+            f"{where}: `{call}` builds new texts, which a condition may not."
+            " Test with contains, startsWith, endsWith, matches, lowerAscii or `in`."
+        )
+    argument = found[index + 2] if index + 3 < len(found) and found[index + 3].text == ")" else None
+    if call == "matches":
+        pattern = plain(argument.text) if argument and argument.kind == Kind.TEXT else None
+        if pattern is None or found[index - 1].text != ".":
+            raise ConditionError(f"{where}: write the pattern out, for example contact.subject.matches(r'^Re:').")
+        if pattern_size(pattern) > MAX_PATTERN:
+            raise ConditionError(
+                f"{where}: the pattern has {pattern_size(pattern)} characters with its repetitions written out;"
+                f" the limit is {MAX_PATTERN}. Shorten it, or split the rule."
+            )
+    elif call.startswith("get") and argument and argument.kind == Kind.TEXT:
+        _check_zone(where, plain(argument.text) or "")
+
+
+def _check_zone(where: str, zone: str) -> None:
+    if _FIXED_OFFSET.fullmatch(zone):
+        return
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConditionError(
+            f"{where}: there is no time zone {zone[:60]!r}. Write an IANA name such as 'Europe/Dublin'."
+        ) from None
+
+
+def pattern_size(pattern: str) -> int:
+    """Length of a regular expression with its counted repetitions written out; never less than it really is."""
+    size, times = len(pattern), 1
+    for repeat in _REPEAT.finditer(pattern):
+        count = max(int(number or 0) for number in (repeat["least"][:6], (repeat["most"] or "")[:6]))
+        if repeat["group"]:
+            times *= max(count, 1)
+        else:
+            size += count
+    if re.search(r"\\[pP]", pattern):
+        size *= 20  # a class such as \pL is some hundred ranges
+    return min(size * times, 10**9)
+
+
+def _pattern_weight(found: Sequence[Token], index: int) -> int:
+    pattern = plain(found[index + 2].text) if index + 2 < len(found) and found[index + 2].kind == Kind.TEXT else None
+    return 20 + (pattern_size(pattern) if pattern is not None else MAX_PATTERN)
+
+
+def patterns(source: str) -> list[tuple[str, str]]:
+    """Position and literal of every pattern in a condition that ``check`` passed."""
+    found = tokens(source)
+    calls = [index for index, token in enumerate(found) if token.kind == Kind.CALL and token.text == "matches"]
+    return [(position(source, found[index].start), found[index + 2].text) for index in calls]

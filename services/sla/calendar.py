@@ -1,0 +1,202 @@
+"""Business time: opening hours of a calendar as instants, counted forwards and backwards. Pure.
+
+One rule covers every daylight-saving change: an instant is open when its wall time in the calendar's zone lies in an
+interval of its day. So a skipped hour is never open, a repeated hour counts twice, and a day that a zone skips is no
+day. An interval belongs to the day it starts on: a holiday takes it away whole, also the part after midnight.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import holidays
+import tzdata
+
+from services.sla.model import Calendar
+from services.sla.spec import DAYS, MINUTES_A_DAY, CalendarSpec, minutes
+
+LIBRARIES = f"tzdata {tzdata.IANA_VERSION}, holidays {holidays.__version__}"
+HORIZON = timedelta(days=3653)  # a deadline is searched this far
+MAX_WEEKS = 208  # a target may take this much of a calendar's weekly hours, so it is always found within the horizon
+
+Interval = tuple[datetime, datetime]
+
+_DAY = timedelta(days=1)
+
+
+class CalendarError(ValueError):
+    """The deadline lies beyond the horizon. The text says what to do."""
+
+
+def compiled(name: str, version: int, spec: CalendarSpec) -> Calendar:
+    """The calendar that a document describes."""
+    weekly = tuple(
+        tuple(sorted(_minutes(opens, closes) for opens, closes in spec.weekly.get(day, ()))) for day in DAYS
+    )
+    official = spec.holidays
+    return Calendar(
+        name=name,
+        version=version,
+        zone=spec.time_zone,
+        weekly=weekly,
+        country=official.country,
+        subdivision=official.subdivision,
+        excepted=frozenset(official.except_),
+        extra=frozenset(official.extra),
+    )
+
+
+def add_business(calendar: Calendar, start: datetime, amount: timedelta) -> datetime:
+    """The earliest instant by which ``amount`` of business time has passed since ``start``.
+
+    ``start`` itself where ``amount`` is zero; never an opening where the closing before it will do.
+    Raises ``CalendarError`` beyond ``HORIZON``.
+    """
+    if amount <= timedelta(0):
+        return start
+    if calendar.always:
+        return start + amount
+    left, since = amount, _naive(start)
+    for opens, closes in _openings(calendar, since, since + HORIZON):
+        if left <= closes - opens:
+            return (opens + left).replace(tzinfo=UTC)
+        left -= closes - opens
+    raise CalendarError(
+        f"calendar {calendar.name} does not open for {amount} in the ten years after {start:%d %B %Y}. "
+        "Give it more hours, or promise less time."
+    )
+
+
+def business_between(calendar: Calendar, since: datetime, until: datetime) -> timedelta:
+    """How much business time lies between two instants; zero where ``until`` is not after ``since``."""
+    if calendar.always:
+        return max(until - since, timedelta(0))
+    return sum((closes - opens for opens, closes in intervals(calendar, since, until)), timedelta(0))
+
+
+def intervals(calendar: Calendar, since: datetime, until: datetime) -> Iterator[Interval]:
+    """The open intervals between two instants, in UTC, apart from each other and in order."""
+    for opens, closes in _openings(calendar, _naive(since), _naive(until)):
+        yield opens.replace(tzinfo=UTC), closes.replace(tzinfo=UTC)
+
+
+def holidays_between(calendar: Calendar, since: date, until: date) -> list[tuple[date, str]]:
+    """The holidays from one date to another, both included, that fall on a day with opening hours."""
+    days = (since + timedelta(days=n) for n in range((until - since).days + 1))
+    return [(day, name) for day in days if calendar.weekly[day.weekday()] and (name := _holiday(calendar, day))]
+
+
+def weekly_time(calendar: Calendar) -> timedelta:
+    """Opening hours of a week without holidays."""
+    return timedelta(minutes=sum(closes - opens for day in calendar.weekly for opens, closes in day))
+
+
+def place(zone: str) -> str:
+    """What people call the clock of a zone: ``Europe/Dublin`` → ``Dublin time``."""
+    return "UTC" if zone in ("UTC", "Etc/UTC") else zone.rsplit("/", 1)[-1].replace("_", " ") + " time"
+
+
+def _minutes(opens: str, closes: str) -> tuple[int, int]:
+    since, until = minutes(opens), minutes(closes)
+    return since, until if until > since else until + MINUTES_A_DAY
+
+
+def _naive(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _openings(calendar: Calendar, since: datetime, until: datetime) -> Iterator[Interval]:
+    """Open intervals in naive UTC; those that touch are joined."""
+    if calendar.always:
+        if since < until:
+            yield since, until
+        return
+    last: Interval | None = None
+    for begin, end, offset in _offsets(calendar.zone, since, until):
+        for opens, closes in _wall_openings(calendar, begin + offset, end + offset):
+            opens, closes = opens - offset, closes - offset
+            if last is not None and last[1] == opens:
+                last = last[0], closes
+                continue
+            if last is not None:
+                yield last
+            last = opens, closes
+    if last is not None:
+        yield last
+
+
+def _wall_openings(calendar: Calendar, since: datetime, until: datetime) -> Iterator[Interval]:
+    """Open intervals in wall time, as if no clock ever changed; begins a day early for what lasts over midnight."""
+    midnight = datetime(since.year, since.month, since.day) - _DAY
+    while midnight < until:
+        hours = calendar.weekly[midnight.weekday()]
+        if hours and not _holiday(calendar, midnight.date()):
+            for opens, closes in hours:
+                begin = max(midnight + timedelta(minutes=opens), since)
+                end = min(midnight + timedelta(minutes=closes), until)
+                if begin < end:
+                    yield begin, end
+        midnight += _DAY
+
+
+def _holiday(calendar: Calendar, day: date) -> str | None:
+    """The name of the holiday, or None on any other day."""
+    if day in calendar.extra:
+        return "extra holiday"
+    if calendar.country is None or day in calendar.excepted:
+        return None
+    return _official(calendar.country, calendar.subdivision, day.year).get(day)
+
+
+@lru_cache(maxsize=4096)
+def _official(country: str, subdivision: str | None, year: int) -> Mapping[date, str]:
+    found = holidays.country_holidays(country, subdiv=subdivision, years=year, expand=False)
+    return dict(found.items())
+
+
+def _offsets(zone: str, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
+    """Stretches of naive UTC between two instants in which the zone's offset stays the same."""
+    while since < until:
+        changes = _changes(zone, since.year)
+        at = bisect_right(changes, since, key=lambda change: change[0])
+        end = changes[at][0] if at < len(changes) else datetime(since.year + 1, 1, 1)
+        end = min(end, until)
+        yield since, end, changes[at - 1][1]
+        since = end
+
+
+@lru_cache(maxsize=16384)
+def _changes(zone: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
+    """The offset at the start of a year (UTC), and every change in it.
+
+    Looks once a day and halves from there: no zone has ever changed twice within six days since 1907.
+    """
+    info, at, end = ZoneInfo(zone), datetime(year, 1, 1), datetime(year + 1, 1, 1)
+    found = [(at, _offset(info, at))]
+    while at < end:
+        later = min(at + _DAY, end)
+        if _offset(info, later) != found[-1][1]:
+            instant = _first_after(info, at, later)
+            if instant < end:
+                found.append((instant, _offset(info, instant)))
+        at = later
+    return tuple(found)
+
+
+def _first_after(info: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The first second with the offset of ``after``; ``before`` has another."""
+    old = _offset(info, before)
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        if _offset(info, middle) == old:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset(info: ZoneInfo, at: datetime) -> timedelta:
+    offset = at.replace(tzinfo=UTC).astimezone(info).utcoffset()
+    return offset if offset is not None else timedelta(0)

@@ -1,0 +1,145 @@
+"""API keys: SHA-256 of high-entropy secrets, in one small ``auth`` schema that every service reads."""
+
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from shared.clock import Clock
+from shared.db import Database
+from shared.errors import Problem, not_found
+from shared.ids import Ids, secret
+
+SCOPES = ("contacts:write", "cases:write", "config:write", "pages:write", "read", "admin")
+CACHE_S = 5.0  # a revoked key works for at most this long
+CACHE_SIZE = 10_000
+FIRST_KEY = "first admin key"
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS api_key (id uuid PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL UNIQUE,"
+    " scopes text[] NOT NULL, created_at timestamptz NOT NULL, expires_at timestamptz, revoked_at timestamptz)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling."""
+
+    key_id: UUID
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class Keys:
+    """The API keys of this installation."""
+
+    def __init__(self, db: Database, clock: Clock, ids: Ids) -> None:
+        self._db, self._clock, self._ids = db, clock, ids
+        self._cache: dict[bytes, tuple[float, Principal | None]] = {}
+
+    async def migrate(self) -> None:
+        async with self._db.transaction() as tx:
+            await tx.rows("SELECT pg_advisory_xact_lock(7014000)")
+            await tx.run("CREATE SCHEMA IF NOT EXISTS auth")
+            await tx.run(_SCHEMA)
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """The principal of an ``Authorization: Bearer <key>`` header. Raises a 401 problem."""
+        kind, _, key = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not key.strip():
+            raise _unauthorized("Send the header 'Authorization: Bearer <key>'. `tocsin keys create` makes a key.")
+        digest = hashlib.sha256(key.strip().encode()).digest()
+        cached = self._cache.get(digest)
+        if cached is None or cached[0] < time.monotonic():
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            cached = (time.monotonic() + CACHE_S, await self._look_up(digest))
+            self._cache[digest] = cached
+        if cached[1] is None:
+            raise _unauthorized("This key is unknown, expired or revoked. `tocsin keys create` makes a new one.")
+        return cached[1]
+
+    async def _look_up(self, digest: bytes) -> Principal | None:
+        async with self._db.transaction() as tx:
+            row = await tx.one(
+                "SELECT id, name, scopes FROM api_key WHERE sha256 = :digest AND revoked_at IS NULL"
+                " AND (expires_at IS NULL OR expires_at > :now)",
+                digest=digest,
+                now=self._clock.now(),
+            )
+        return None if row is None else Principal(row.id, row.name, frozenset(row.scopes))
+
+    async def create(
+        self, name: str, scopes: Sequence[str], expires_at: datetime | None = None, key: str | None = None
+    ) -> str:
+        """Make a key and give it, once: only its hash is kept."""
+        if unknown := sorted(set(scopes) - set(SCOPES)):
+            raise Problem(422, "invalid", f"Unknown scope {unknown[0]!r}. Scopes are: {', '.join(SCOPES)}.")
+        key = key or secret("tocsin")
+        async with self._db.transaction() as tx:
+            await tx.run(
+                "INSERT INTO api_key (id, name, sha256, scopes, created_at, expires_at)"
+                " VALUES (:id, :name, :digest, CAST(:scopes AS text[]), :now, :expires_at) ON CONFLICT DO NOTHING",
+                id=self._ids.new(),
+                name=name,
+                digest=hashlib.sha256(key.encode()).digest(),
+                scopes=list(scopes),
+                now=self._clock.now(),
+                expires_at=expires_at,
+            )
+        return key
+
+    async def listing(self) -> list[dict[str, Any]]:
+        async with self._db.transaction() as tx:
+            rows = await tx.rows(
+                "SELECT id, name, scopes, created_at, expires_at, revoked_at FROM api_key ORDER BY created_at, id"
+            )
+        return [dict(row._mapping) for row in rows]
+
+    async def revoke(self, key_id: UUID) -> None:
+        async with self._db.transaction() as tx:
+            done = await tx.run("UPDATE api_key SET revoked_at = :now WHERE id = :id", now=self._clock.now(), id=key_id)
+        if not done:
+            raise not_found("key", key_id)
+        self._cache.clear()
+
+    async def first_start(self, given: str | None, data_dir: Path, distributed: bool) -> None:
+        """Make sure that an admin key exists: the one given, else a new one.
+
+        A new one is printed only to a terminal; elsewhere it is written 0600 under ``data_dir``.
+        """
+        if given:
+            await self.create(FIRST_KEY, ["admin"], key=given)
+            return
+        async with self._db.transaction() as tx:
+            if await tx.one("SELECT 1 FROM api_key WHERE revoked_at IS NULL LIMIT 1"):
+                return
+        if distributed:
+            raise SystemExit("Set TOCSIN_ADMIN_KEY (or TOCSIN_ADMIN_KEY_FILE): distributed mode makes no key itself.")
+        key = await self.create(FIRST_KEY, ["admin"])
+        if sys.stderr.isatty():
+            print(f"\n  Your admin key, shown once:  {key}\n", file=sys.stderr)
+            return
+        await asyncio.to_thread(_write_private, data_dir / "admin-key", key)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+    print(f"Wrote the admin key to {path}", file=sys.stderr)
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,183 @@
+"""The unit of work: lock → load → decide → save → outbox → timers, in one transaction.
+
+Every writer of every service goes through ``Work``: the worker with events, the ticker with timers that came due,
+the API with commands. So state and messages commit together, and the lock order is the same everywhere:
+sorted inbox or idempotency keys first, then sorted cases, then their children.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy import MetaData
+
+from shared import outbox, timers
+from shared.contracts.decision import Decision
+from shared.contracts.envelope import Event, EventData
+from shared.db import Tx
+from shared.ids import Ids
+
+S = TypeVar("S")
+
+FOLD_SLICE_S = 0.005  # a fold gives way to the loop this often
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A service's card, in its ``__init__.py``: what it owns, consumes and publishes."""
+
+    name: str  # also its schema, its consumer group, and its ce_source
+    owns: str
+    consumes: tuple[str, ...]
+    publishes: str  # its one topic
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[S]):
+    """A case before and after a batch, with all that was decided about it, in order."""
+
+    case_id: UUID
+    before: S
+    after: S
+    decisions: tuple[Decision[S], ...]
+
+
+class Store(Protocol[S]):
+    """What the unit of work needs of a service's ``store.py``: bulk, a fixed number of statements each."""
+
+    async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, S]:
+        """The state of every case asked for, a new empty one where none is stored. The cases are locked already.
+
+        Also takes ``FOR SHARE`` on the configuration's version row where the state carries configuration.
+        """
+        ...
+
+    async def save(self, tx: Tx, changes: Sequence[Change[S]], now: datetime) -> None:
+        """Write what differs between ``before`` and ``after`` of each change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service(Generic[S]):
+    """One service as the platform sees it."""
+
+    card: Card
+    store: Store[S]
+    decide: Callable[[S, Any, datetime], Decision[S]]
+    metadata: MetaData
+    first_start: Callable[[Tx, datetime], Any] | None = None  # async; makes the objects of a first start, idempotent
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing to decide about one case: an event, a fired timer, or a command of the service's ``model.py``."""
+
+    case_id: UUID
+    body: Any
+    traceparent: str | None = None
+
+
+class Undecidable(Exception):
+    """``decide`` raised: the input is poison. The cause is chained."""
+
+
+@dataclass(slots=True)
+class Work(Generic[S]):
+    """One transaction's worth of deciding. ``now`` is the instant all of it is decided at."""
+
+    service: Service[S]
+    tx: Tx
+    ids: Ids
+    partitions: int
+    now: datetime
+    wrote_events: bool = False
+    wrote_timers: bool = False
+    _locked: dict[UUID, int] = field(default_factory=dict)  # case → how many events were published about it
+
+    async def lock(self, case_ids: Sequence[UUID]) -> None:
+        """Lock the cases, in order; once in a transaction, before ``apply``."""
+        ordered = sorted(set(case_ids))
+        await self.tx.run(
+            "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING", ids=ordered
+        )
+        found = await self.tx.rows(
+            "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY case_id FOR UPDATE",
+            ids=ordered,
+        )
+        self._locked.update((row.case_id, row.sequence) for row in found)
+
+    async def lock_free(self, case_ids: Sequence[UUID]) -> list[UUID]:
+        """Lock those of the cases that nobody else holds, and say which."""
+        found = await self.tx.rows(
+            "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY case_id FOR UPDATE SKIP LOCKED",
+            ids=sorted(set(case_ids)),
+        )
+        self._locked.update((row.case_id, row.sequence) for row in found)
+        return [row.case_id for row in found]
+
+    async def apply(self, inputs: Sequence[Input]) -> list[Decision[S]]:
+        """Load, decide in the order given, save. Gives one decision per input.
+
+        Raises ``Undecidable`` where ``decide`` raises, and ``LookupError`` for a case that is not locked.
+        """
+        concerned = sorted({each.case_id for each in inputs})
+        if missing := [c for c in concerned if c not in self._locked]:
+            raise LookupError(f"{self.service.card.name} must lock case {missing[0]} before it decides about it")
+        before = await self.service.store.load(self.tx, concerned, self.now)
+        decisions = await self._fold(inputs, before)
+        made: dict[UUID, list[Decision[S]]] = {}
+        for each, decision in zip(inputs, decisions, strict=True):
+            made.setdefault(each.case_id, []).append(decision)
+        changes = [Change(c, before[c], of[-1].state, tuple(of)) for c, of in made.items()]
+        await self.service.store.save(self.tx, changes, self.now)
+        await self._publish(inputs, decisions)
+        timed = [(each.case_id, t) for each, d in zip(inputs, decisions, strict=True) for t in d.timers]
+        self.wrote_timers = await timers.write(self.tx, timed, self.partitions) or self.wrote_timers
+        return decisions
+
+    async def _fold(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
+        states, decisions = dict(before), []
+        slice_end = time.monotonic() + FOLD_SLICE_S
+        for each in inputs:
+            try:
+                decision = self.service.decide(states[each.case_id], each.body, self.now)
+            except Exception as wrong:  # whatever it is, the input is at fault, and only its case is parked
+                raise Undecidable(f"{type(wrong).__name__}: {wrong}") from wrong
+            states[each.case_id] = decision.state
+            decisions.append(decision)
+            if time.monotonic() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + FOLD_SLICE_S
+        return decisions
+
+    async def _publish(self, inputs: Sequence[Input], decisions: Sequence[Decision[S]]) -> None:
+        outgoing = [
+            self._stamp(data, each.traceparent)
+            for each, decision in zip(inputs, decisions, strict=True)
+            for data in decision.events
+        ]
+        if not outgoing:
+            return
+        self.wrote_events = True
+        moved = sorted({event.case_id for event in outgoing})
+        await self.tx.run(
+            "UPDATE case_lock c SET sequence = n.sequence FROM"
+            " unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[])) AS n (case_id, sequence)"
+            " WHERE c.case_id = n.case_id",
+            ids=moved,
+            numbers=[self._locked[case_id] for case_id in moved],
+        )
+        await outbox.write(self.tx, outgoing, self.now)
+
+    def _stamp(self, data: EventData, traceparent: str | None) -> Event:
+        if data.case_id not in self._locked:
+            raise LookupError(f"{self.service.card.name} decided an event about case {data.case_id} without its lock")
+        self._locked[data.case_id] += 1
+        card = self.service.card
+        return Event(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, traceparent)

@@ -1,0 +1,57 @@
+"""The one home of "now". Production time is the database's, so that replicas agree."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+SAMPLE_EVERY_S = 1.0
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The current instant, UTC, never going backwards."""
+        ...
+
+
+class SystemClock:
+    """This machine's clock, for tools that run without a database."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class DatabaseClock:
+    """The database's time, sampled every second, plus monotonic time elapsed since the sample."""
+
+    def __init__(self) -> None:
+        self._base = datetime.now(UTC)
+        self._at = time.monotonic()
+        self._last = self._base
+
+    def sample(self, database_now: datetime, answered_at: float) -> None:
+        """Take a sample: the database said ``database_now`` at or before the monotonic instant ``answered_at``.
+
+        So our time is never ahead of the database's, and nothing fires early.
+        """
+        self._base, self._at = database_now, answered_at
+
+    def now(self) -> datetime:
+        current = self._base + timedelta(seconds=time.monotonic() - self._at)
+        self._last = max(self._last, current)
+        return self._last
+
+
+class ManualClock:
+    """A clock that a test moves."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+    def set(self, to: datetime) -> None:
+        self._now = max(self._now, to)

@@ -1,0 +1,101 @@
+"""CEL conditions: compile against declared variables, evaluate within bounds. Pure.
+
+The CEL project's own C++ runtime: typed at compile time, an iteration budget, safe regexes. A missing value makes a
+condition false, with a reason, never an error. See docs/adr/0005-cel.md.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+
+STRING, INT, DOUBLE, BOOL, TIMESTAMP = (
+    cel.Type.STRING,
+    cel.Type.INT,
+    cel.Type.DOUBLE,
+    cel.Type.BOOL,
+    cel.Type.TIMESTAMP,
+)
+STRINGS = cel.Type.List(cel.Type.STRING)
+ATTRIBUTES = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+
+MAX_SOURCE = 4_000  # characters of one condition
+_POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be used. The text says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether a condition held; ``reason`` is set where it is false because it could not be evaluated."""
+
+    holds: bool
+    reason: str | None = None
+
+
+class Condition:
+    """A compiled condition."""
+
+    def __init__(self, source: str, expression: Any) -> None:
+        self.source = source
+        self._expression = expression
+
+    def evaluate(self, activation: Any) -> Outcome:
+        result = self._expression.eval(activation)
+        if result.type() == cel.Type.BOOL:
+            return Outcome(result.value())
+        return Outcome(False, _plain(str(result.value())))
+
+
+class Environment:
+    """The variables that conditions of one kind may use, such as ``contact.customer.tier``."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self.variables = dict(variables)
+        self._env = cel.NewEnv(variables=self.variables, extensions=[ext_strings.ExtStrings()])
+
+    def compile(self, source: str) -> Condition:
+        """Check and compile. Raises ``ConditionError``."""
+        if len(source) > MAX_SOURCE:
+            raise ConditionError(f"the condition has {len(source)} characters; the limit is {MAX_SOURCE}. Split it.")
+        try:
+            expression = self._env.compile(source)
+        except RuntimeError as wrong:
+            raise ConditionError(self._explain(str(wrong))) from None
+        if expression.return_type() != cel.Type.BOOL:
+            raise ConditionError(
+                f"the condition gives {expression.return_type().name()}, not true or false. Compare it with something."
+            )
+        return Condition(source, expression)
+
+    def activation(self, values: Mapping[str, Any]) -> Any:
+        """Bind values. Leave out, or give None for, what is unknown: conditions that need it are false."""
+        return self._env.Activation({name: value for name, value in values.items() if value is not None})
+
+    def _explain(self, message: str) -> str:
+        found = _POSITION.search(message)
+        if not found:
+            return message.splitlines()[0]
+        line, column, what = found.groups()
+        text = f"line {line}, column {column}: {what}"
+        if "undeclared reference" in what:
+            text += f". Known names: {', '.join(sorted(self.variables))}."
+        return text
+
+
+def _plain(error: str) -> str:
+    """The runtime's error in plain words."""
+    missing = re.search(r'Key not found in map : "([^"]*)"', error)
+    if missing:
+        return f'there is no "{missing[1]}"'
+    unbound = re.search(r'No value with name "([^"]*)"', error)
+    if unbound:
+        return f"{unbound[1]} is unknown"
+    if "budget" in error or "iteration" in error.lower():
+        return "it took too many steps and was stopped"
+    return error.splitlines()[0][:200]

@@ -1,0 +1,108 @@
+"""Which event types exist and on which topic; how an event is written to and read from the wire.
+
+Wire format: CloudEvents 1.0, Kafka protocol binding, binary content mode. To add an event, add its class to the
+module of its publisher and a line here; the AsyncAPI document and the contract tests follow.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from shared.contracts import assignments, clocks, contacts, pages
+from shared.contracts.envelope import Event, EventData
+
+TOPICS: Mapping[str, tuple[type[EventData], ...]] = {
+    "contacts": (
+        contacts.ContactReceived,
+        contacts.CaseActivity,
+        contacts.CaseMerged,
+        contacts.CaseAbsorbed,
+        contacts.CustomerErased,
+    ),
+    "assignments": (assignments.CaseAssigned, assignments.CaseHandedOff),
+    "clocks": (
+        clocks.ClockStarted,
+        clocks.ClockPaused,
+        clocks.ClockResumed,
+        clocks.ClockRescheduled,
+        clocks.ClockWarned,
+        clocks.ClockBreached,
+        clocks.ClockMet,
+        clocks.ClockCancelled,
+        clocks.ClockWithdrawn,
+    ),
+    "pages": (
+        pages.PageOpened,
+        pages.PageEscalated,
+        pages.PageSent,
+        pages.PageFailed,
+        pages.PageAcknowledged,
+        pages.HandoverAsked,
+        pages.PageResolved,
+        pages.PageExhausted,
+    ),
+}
+
+PUBLISHERS: Mapping[str, str] = {"contacts": "intake", "assignments": "routing", "clocks": "sla", "pages": "notify"}
+# Which topics each service reads; its card says the same, and a test holds them together.
+CONSUMES: Mapping[str, tuple[str, ...]] = {
+    "intake": (),
+    "routing": ("contacts", "pages", "clocks"),
+    "sla": ("contacts", "assignments", "pages"),
+    "notify": ("clocks", "assignments", "contacts"),
+}
+
+_PREFIX, _SUFFIX = "dev.tocsin.", ".v1"
+_BY_CE_TYPE: dict[str, tuple[str, type[EventData]]] = {
+    f"{_PREFIX}{model.TYPE}{_SUFFIX}": (topic, model) for topic, models in TOPICS.items() for model in models
+}
+
+Headers = list[tuple[str, bytes]]
+
+
+class UnknownEvent(ValueError):
+    """The bytes are not an event of the catalogue; the text says which header or field is wrong."""
+
+
+def ce_type(data: EventData | type[EventData]) -> str:
+    return f"{_PREFIX}{data.TYPE}{_SUFFIX}"
+
+
+def encode(event: Event) -> tuple[Headers, bytes]:
+    """Headers and JSON body of one event. The key on the wire is the case id."""
+    case = str(event.case_id).encode()
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event.id).encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", ce_type(event.data).encode()),
+        ("ce_time", event.data.occurred_at.isoformat().encode()),
+        ("ce_subject", case),
+        ("ce_partitionkey", case),
+        ("ce_sequence", f"{event.sequence:020d}".encode()),
+        ("ce_recordedtime", event.recorded_at.isoformat().encode()),
+        ("content-type", b"application/json"),
+    ]
+    if event.traceparent:
+        headers.append(("traceparent", event.traceparent.encode()))
+    return headers, event.data.model_dump_json().encode()
+
+
+def decode(topic: str, headers: Headers, body: bytes) -> Event:
+    """Read one event. Raises ``UnknownEvent`` (pydantic's ``ValidationError`` is one of its causes)."""
+    found = dict(headers)
+    try:
+        model = _BY_CE_TYPE[found["ce_type"].decode()][1]
+        return Event(
+            id=UUID(found["ce_id"].decode()),
+            source=found["ce_source"].decode(),
+            topic=topic,
+            sequence=int(found["ce_sequence"]),
+            recorded_at=datetime.fromisoformat(found["ce_recordedtime"].decode()),
+            data=model.model_validate_json(body),
+            traceparent=found["traceparent"].decode() if "traceparent" in found else None,
+        )
+    except KeyError as missing:
+        raise UnknownEvent(f"{topic}: header or event type {missing} is missing or unknown") from missing
+    except ValueError as wrong:
+        raise UnknownEvent(f"{topic}: {wrong}") from wrong

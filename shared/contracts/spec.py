@@ -1,0 +1,50 @@
+"""Documents that people write: strict, immutable, storable."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]  # permanent; a `label` is shown
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+MAX_NESTING = 32
+READ_ONLY = ("name", "version", "updated_at", "updated_by")  # what a GET adds to a configured document
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused, so that a misspelt one never silently does nothing; so are NUL characters,
+    which no database stores, and endless nesting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        _check(value, "", 0)
+        return value
+
+
+class Spec(Strict):
+    """A configured document, such as a calendar. What was read may be written back: read-only fields are passed over."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: v for k, v in value.items() if k not in READ_ONLY or k in cls.model_fields}
+        return value
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    if depth > MAX_NESTING:
+        raise ValueError(f"{path or 'the body'} is nested more than {MAX_NESTING} deep; flatten it")
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError(f"{path or 'the body'} contains a NUL character; remove it")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check(key, f"the name of a field of {path or 'the body'}", depth + 1)
+            _check(inner, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            _check(inner, f"{path}[{place}]", depth + 1)

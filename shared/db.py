@@ -1,0 +1,121 @@
+"""Postgres: an engine per service, and the one way to run SQL (``Tx``)."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, TextClause, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared import points
+
+POOL_SIZE = 12
+POOL_OVERFLOW = 8
+POOL_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_MS = 30_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+
+
+@lru_cache(maxsize=1024)
+def _prepared(sql: str) -> TextClause:
+    return text(sql)
+
+
+class Tx:
+    """One open transaction. ``:name`` binds a parameter; write casts as ``CAST(:ids AS uuid[])``, never ``:ids::``."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, **parameters: Any) -> Sequence[Row[Any]]:
+        await points.reach("db.statement")
+        result = await self._connection.execute(_prepared(sql), parameters)
+        return result.fetchall()
+
+    async def run(self, sql: str, **parameters: Any) -> int:
+        """Run a statement and give the number of rows it changed."""
+        await points.reach("db.statement")
+        result = await self._connection.execute(_prepared(sql), parameters)
+        return result.rowcount
+
+    async def one(self, sql: str, **parameters: Any) -> Row[Any] | None:
+        found = await self.rows(sql, **parameters)
+        return found[0] if found else None
+
+    async def scalar(self, sql: str, **parameters: Any) -> Any:
+        row = await self.one(sql, **parameters)
+        return None if row is None else row[0]
+
+
+class Database:
+    """The schema of one service. Every connection has it as its ``search_path``."""
+
+    def __init__(self, url: str, schema: str, pool_size: int = POOL_SIZE) -> None:
+        self.schema = schema
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_pre_ping=False,
+            connect_args={
+                "timeout": 10,
+                "server_settings": {
+                    "search_path": schema,
+                    "application_name": f"tocsin-{schema}",
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                    "timezone": "UTC",
+                    "jit": "off",
+                },
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Commit at the end of the block, roll back on any exception."""
+        await points.reach("db.begin")
+        async with self.engine.connect() as connection, connection.begin() as transaction:
+            yield Tx(connection)
+            await points.reach("db.commit")
+            await transaction.commit()
+            await points.reach("db.committed")
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON text, for a ``jsonb`` parameter."""
+    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def from_json(value: str | bytes) -> Any:
+    return orjson.loads(value)
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five characters that say what Postgres found wrong, or None when it is not an error of Postgres."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlstate", None) or getattr(getattr(original, "__cause__", None), "sqlstate", None)
+
+
+def is_data_error(error: BaseException) -> bool:
+    """True where the data is at fault (class 22, 23): repeating cannot help."""
+    return (sqlstate(error) or "")[:2] in ("22", "23")
+
+
+def is_transient(error: BaseException) -> bool:
+    """True where the database is away, full, locked, read-only or restarting: wait and repeat."""
+    if is_data_error(error):
+        return False
+    return isinstance(error, DBAPIError | OperationalError | InterfaceError | OSError | TimeoutError)

@@ -1,0 +1,45 @@
+"""Which events this service has taken: the half of exactly-once that is ours."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from shared.db import Tx
+from shared.log import Positions
+
+
+async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> set[UUID]:
+    """Claim (event id, topic) pairs in sorted order; gives the ids that are new. One statement.
+
+    A pair that another transaction is claiming waits for its end.
+    """
+    ordered = sorted(dict(events).items())
+    found = await tx.rows(
+        "INSERT INTO inbox (event_id, topic, claimed_at) SELECT event_id, topic, :now FROM"
+        " unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[])) AS n (event_id, topic)"
+        " ON CONFLICT DO NOTHING RETURNING event_id",
+        ids=[event_id for event_id, _ in ordered],
+        topics=[topic for _, topic in ordered],
+        now=now,
+    )
+    return {row.event_id for row in found}
+
+
+async def advance(tx: Tx, positions: Positions) -> None:
+    """Note how far this service has read, in the transaction of the effects: what the ticker trusts."""
+    ordered = sorted(positions.items())
+    await tx.run(
+        "INSERT INTO progress (topic, partition, position) SELECT topic, partition, position FROM"
+        " unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))"
+        " AS n (topic, partition, position)"
+        " ON CONFLICT (topic, partition) DO UPDATE SET position = greatest(progress.position, excluded.position)",
+        topics=[topic for (topic, _), _ in ordered],
+        partitions=[partition for (_, partition), _ in ordered],
+        positions=[position for _, position in ordered],
+    )
+
+
+async def progress(tx: Tx) -> dict[tuple[str, int], int]:
+    """How far this service has read: the next position of each partition."""
+    found = await tx.rows("SELECT topic, partition, position FROM progress ORDER BY topic, partition")
+    return {(row.topic, row.partition): row.position for row in found}

@@ -1,0 +1,134 @@
+"""Every setting and every limit, named once. Read from the environment, prefix ``TOCSIN_``.
+
+A secret may also come from a file: ``TOCSIN_SMTP_URL_FILE=/run/secrets/smtp_url``.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "TOCSIN_"
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """``TOCSIN_X_FILE`` gives the value of ``x`` from a file."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        return (Path(path).read_text().strip() if path else None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    # Where things are
+    database_url: SecretStr | None = None  # unset: embedded Postgres under data_dir
+    auth_database_url: SecretStr | None = None  # where services have databases apart
+    log_url: str | None = None  # unset: the Postgres log; kafka://host:port,…
+    data_dir: Path = Path(".tocsin")
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str | None = None  # how people reach us; http://127.0.0.1:<port> where unset
+
+    # Kafka
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_topic_prefix: str = "tocsin."
+    kafka_partitions: int = Field(8, ge=1, le=1024)  # never changes once topics exist
+    kafka_replication: int = Field(1, ge=1, le=9)
+
+    # Outside
+    slack_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = "https://slack.com/api/"
+    smtp_url: SecretStr | None = None  # smtp://user:password@host:port or smtps://…
+    smtp_from: str = "tocsin@localhost"
+    catch_all: str = "console"  # a destination's name: where an exhausted page goes
+    admin_key: SecretStr | None = None
+
+    # Limits
+    body_limit: int = 1_048_576  # bytes of one request, but for batches and raw email
+    batch_body_limit: int = 64 * 1_048_576
+    email_body_limit: int = 26_214_400
+    rate_limit: int = 20_000  # requests a minute for one key, per process
+    request_timeout_s: float = 30.0
+    batch_size: int = 500
+    poll_timeout_s: float = 0.25
+    tick_s: float = 0.25  # the ticker's longest sleep
+    relay_sleep_s: float = 0.1  # the relay's longest sleep
+    lease_s: float = 5.0
+    fire_grace_s: float = 10.0  # how long a due timer waits for unread events
+    event_limit: int = 900_000  # bytes of one event, under the broker's 1 MiB
+    send_timeout_s: float = 10.0
+    send_concurrency: int = 32
+    drain_s: float = 10.0  # graceful stop
+    stall_s: float = 60.0  # a loop without progress for this long is not alive
+
+    # Retention
+    log_days: int = 30
+    inbox_days: int = 45  # longer than the log, so that a redelivery is always recognized
+    idempotency_days: int = 7
+
+    # Telemetry
+    log_level: str = "INFO"
+    otlp_endpoint: str | None = None  # traces are off where unset
+
+    @field_validator("database_url", "auth_database_url")
+    @classmethod
+    def _async_driver(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        text = url.get_secret_value()
+        for plain in ("postgres://", "postgresql://"):
+            if text.startswith(plain):
+                return SecretStr("postgresql+asyncpg://" + text.removeprefix(plain))
+        if not text.startswith("postgresql+asyncpg://"):
+            raise ValueError("write a Postgres URL, for example postgresql://user:password@host:5432/tocsin")
+        return url
+
+    @field_validator("log_url")
+    @classmethod
+    def _kafka_url(cls, url: str | None) -> str | None:
+        if url and not url.startswith("kafka://"):
+            raise ValueError("write kafka://host:port,host:port, or leave it unset for the log in Postgres")
+        return url or None
+
+    def model_post_init(self, _context: Any) -> None:
+        if self.inbox_days <= self.log_days:
+            raise ValueError(
+                "TOCSIN_INBOX_DAYS must be greater than TOCSIN_LOG_DAYS: an inbox shorter than the log repeats effects"
+            )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return (self.log_url or "").removeprefix("kafka://").rstrip("/")
+
+    @property
+    def url(self) -> str:
+        return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def fire_grace(self) -> timedelta:
+        return timedelta(seconds=self.fire_grace_s)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)

@@ -1,0 +1,143 @@
+"""The tables that every service has in its own schema, for the mechanisms of ``shared``."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+def platform_tables(metadata: MetaData) -> None:
+    """Add the tables that every service has, for the mechanisms of ``shared``, to a service's metadata."""
+    when = DateTime(timezone=True)
+    Table(
+        "case_lock",
+        metadata,
+        Column("case_id", Uuid, primary_key=True),
+        Column("sequence", BigInteger, nullable=False, server_default="0"),
+    )
+    Table(
+        "inbox",
+        metadata,
+        Column("event_id", Uuid, primary_key=True),
+        Column("topic", Text, nullable=False),
+        Column("claimed_at", when, nullable=False),
+        Index("inbox_claimed_at", "claimed_at"),
+    )
+    Table(
+        "inbox_forgotten",
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("events", BigInteger, nullable=False),
+    )
+    Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("bucket", SmallInteger, nullable=False),
+        Column("case_id", Uuid, nullable=False),
+        Column("headers", JSONB, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("written_at", when, nullable=False),
+        Index("outbox_bucket", "bucket", "id"),
+    )
+    Table(
+        "timer",
+        metadata,
+        Column("subject", Uuid, primary_key=True),
+        Column("step", Text, primary_key=True),
+        Column("due_at", when, nullable=False),
+        Column("case_id", Uuid, nullable=False),
+        Column("partition", SmallInteger, nullable=False),
+        Column("version", Integer, nullable=False),
+        Index("timer_due", "due_at", "subject", "step"),
+    )
+    Table(
+        "parked",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("case_id", Uuid, nullable=False),
+        Column("topic", Text, nullable=False),  # "timer" for a timer that could not be decided
+        Column("partition", Integer, nullable=False),
+        Column("position", BigInteger, nullable=False),
+        Column("event_id", Uuid),
+        Column("headers", JSONB, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("error", Text, nullable=False),
+        Column("parked_at", when, nullable=False),
+        Index("parked_case", "case_id", "id"),
+    )
+    Table(
+        "parked_dropped",
+        metadata,
+        Column("id", BigInteger, primary_key=True),
+        Column("case_id", Uuid, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("event_id", Uuid),
+        Column("error", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("dropped_at", when, nullable=False),
+    )
+    Table(
+        "lease",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("owner", Text, nullable=False),
+        Column("epoch", BigInteger, nullable=False),
+        Column("until", when, nullable=False),
+    )
+    Table(
+        "progress",
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("position", BigInteger, nullable=False),
+    )
+    Table(
+        "idempotency",
+        metadata,
+        Column("principal", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("status", SmallInteger),
+        Column("answer", JSONB),
+        Column("expires_at", when, nullable=False),
+        Index("idempotency_expires_at", "expires_at"),
+    )
+    Table(
+        "configuration",
+        metadata,
+        Column("one", Boolean, primary_key=True, server_default="true"),
+        Column("version", BigInteger, nullable=False),
+    )
+    Table(
+        "resource",
+        metadata,
+        Column("kind", Text, primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("version", Integer, nullable=False),
+        Column("body", JSONB, nullable=False),
+        Column("updated_at", when, nullable=False),
+        Column("updated_by", Text, nullable=False),
+    )
+    Table(
+        "resource_version",
+        metadata,
+        Column("kind", Text, primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("version", Integer, primary_key=True),
+        Column("body", JSONB),  # null: deleted
+        Column("updated_at", when, nullable=False),
+        Column("updated_by", Text, nullable=False),
+    )

@@ -1,0 +1,83 @@
+"""Logs, metrics and traces. Metrics follow Prometheus naming; traces follow W3C through the log, off by default."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from opentelemetry import propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import Counter, Gauge, Histogram
+
+FIRE_LAG = Histogram(
+    "tocsin_fire_lag_seconds",
+    "From the due time of a timer to the commit of its firing",
+    ["service"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+CONSUMER_LAG = Gauge("tocsin_consumer_lag_events", "Events in the log that are not yet consumed", ["service", "topic"])
+OUTBOX_AGE = Gauge("tocsin_outbox_age_seconds", "Age of the oldest message that waits to be published", ["service"])
+OUTBOX_SIZE = Gauge("tocsin_outbox_events", "Messages that wait to be published", ["service"])
+PARKED = Gauge("tocsin_parked_events", "Events that could not be decided and wait for a person", ["service"])
+EVENTS_HANDLED = Counter("tocsin_events_handled_total", "Events taken from the log, once each", ["service", "topic"])
+EVENTS_PUBLISHED = Counter("tocsin_events_published_total", "Events appended to the log", ["service"])
+STEP_FAILURES = Counter("tocsin_step_failures_total", "Failed steps of a loop, each repeated", ["service", "loop"])
+DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message", ["kind", "state"])
+HTTP_DURATION = Histogram(
+    "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
+)
+
+_tracer: trace.Tracer | None = None
+
+
+def configure(service: str, level: str, otlp_endpoint: str | None) -> None:
+    """Set up logging as JSON lines on stderr, and tracing where an endpoint is given."""
+    global _tracer
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    if otlp_endpoint:
+        provider = TracerProvider(resource=Resource.create({"service.name": f"tocsin-{service}"}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
+        trace.set_tracer_provider(provider)
+        _tracer = trace.get_tracer("tocsin")
+
+
+def traceparent() -> str | None:
+    """The W3C ``traceparent`` of the current span, to be carried through the log."""
+    if _tracer is None:
+        return None
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def span(name: str, inputs: Sequence[Any] = (), parent: str | None = None) -> Iterator[None]:
+    """A span that links to the spans of its inputs (a batch has many parents); nothing where tracing is off."""
+    if _tracer is None:
+        yield
+        return
+    links = []
+    for each in inputs:
+        if each.traceparent:
+            sender = propagate.extract({"traceparent": each.traceparent})
+            links.append(trace.Link(trace.get_current_span(sender).get_span_context()))
+    context = propagate.extract({"traceparent": parent}) if parent else None
+    with _tracer.start_as_current_span(name, context=context, links=links[:128]):
+        yield

@@ -1,0 +1,145 @@
+"""The ticker fires timers: exactly once, never early, never on stale knowledge.
+
+A timer may fire when everything that stood in the log at its due time has been taken into account: the positions
+that this service's batches wrote (``progress``) have passed the end positions read at or after that time. Any replica
+may fire any timer, since both are shared. Knowledge that stays away is waited for, up to ``fire_grace``; then the
+timer fires, marked ``lagging``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from shared import inbox, parked, telemetry, timers
+from shared.batch import Input, Undecidable
+from shared.contracts.decision import Fired
+from shared.db import is_data_error
+from shared.log import LogUnavailable, Positions, partition_of
+from shared.outbox import EventTooLarge
+from shared.runtime import Runtime
+
+log = structlog.get_logger()
+
+
+class Freshness:
+    """Up to which instant each partition's knowledge is whole."""
+
+    def __init__(self, partitions: int, topics: Sequence[str]) -> None:
+        self._topics = topics
+        self._asked: dict[int, tuple[datetime, Positions]] = {}  # partition → an end to reach, and when it was read
+        self.until: dict[int, datetime] = {}
+        self._all = range(partitions)
+
+    def note(self, at: datetime, ends: Positions, progress: Positions) -> None:
+        """Take in end positions read at ``at`` or later, and the progress read after them."""
+        for partition in self._all:
+            of = {(topic, partition): ends.get((topic, partition), 0) for topic in self._topics}
+            if _reached(progress, of):
+                self.until[partition] = at
+                self._asked.pop(partition, None)
+                continue
+            since, earlier = self._asked.setdefault(partition, (at, of))
+            if _reached(progress, earlier):
+                self.until[partition] = since
+                self._asked[partition] = (at, of)
+
+
+def _reached(progress: Positions, ends: Positions) -> bool:
+    return all(progress.get(key, 0) >= end for key, end in ends.items())
+
+
+class Ticker:
+    """Fires the due timers of one service."""
+
+    def __init__(self, runtime: Runtime[Any]) -> None:
+        self._runtime = runtime
+        self._card = runtime.service.card
+        self._freshness = Freshness(runtime.log.partitions, self._card.consumes)
+        self._started_at = runtime.clock.now()
+
+    async def step(self) -> float:
+        """Fire what is due; gives how many seconds to sleep (0: there is more)."""
+        settings, now = self._runtime.settings, self._runtime.clock.now()
+        async with self._runtime.db.transaction() as tx:
+            earliest = await timers.next_due(tx)
+        if earliest is None or earliest > now:
+            left = (earliest - now).total_seconds() if earliest else settings.tick_s
+            return max(0.0, min(left, settings.tick_s))
+        await self._refresh(now)
+        fired = await self._fire(now)
+        return 0.0 if fired else settings.tick_s / 10
+
+    async def _refresh(self, now: datetime) -> None:
+        try:
+            ends = await self._runtime.log.end_positions(self._card.consumes)
+        except LogUnavailable:
+            return  # what is known gets no fresher; the grace decides
+        async with self._runtime.db.transaction() as tx:
+            self._freshness.note(now, ends, await inbox.progress(tx))
+
+    def _may_fire(self, now: datetime) -> dict[int, datetime]:
+        """For each partition the latest due time that may fire."""
+        grace = self._runtime.settings.fire_grace
+        out_of_patience = now - grace if now - self._started_at >= grace else None
+        may: dict[int, datetime] = {}
+        for partition in range(self._runtime.log.partitions):
+            known = [at for at in (self._freshness.until.get(partition), out_of_patience) if at is not None]
+            if known:
+                may[partition] = max(known)
+        return may
+
+    async def _fire(self, now: datetime) -> int:
+        async with self._runtime.db.transaction() as tx:
+            due = await timers.due(tx, now, self._runtime.settings.batch_size, self._may_fire(now))
+        if not due:
+            return 0
+        try:
+            return await self._fire_together(due, now)
+        except (Undecidable, EventTooLarge) as poison:
+            return await self._fire_singly(due, now, poison)
+        except Exception as wrong:
+            if not is_data_error(wrong):
+                raise
+            return await self._fire_singly(due, now, wrong)
+
+    async def _fire_together(self, due: Sequence[Fired], now: datetime, poison: str | None = None) -> int:
+        async with self._runtime.unit() as work:
+            work.now = max(work.now, now)
+            free = await work.lock_free([each.case_id for each in due])
+            taken = await timers.take(work.tx, due, free, now)
+            if not taken:
+                return 0
+            stuck = await parked.cases(work.tx, free)
+            aside = [each for each in taken if poison or each.case_id in stuck]
+            if aside:
+                error = poison or "waits behind an earlier parked event of its case"
+                await parked.write(work.tx, [parked.of_timer(each, error) for each in aside], now)
+                log.error("parked timers", service=self._card.name, timers=len(aside), error=error)
+            marked = [self._mark(each) for each in taken if each not in aside]
+            if marked:
+                await work.apply([Input(each.case_id, each) for each in marked])
+        done = self._runtime.clock.now()
+        for each in taken:
+            telemetry.FIRE_LAG.labels(self._card.name).observe(max(0.0, (done - each.due_at).total_seconds()))
+        return len(taken)
+
+    def _mark(self, fired: Fired) -> Fired:
+        known = self._freshness.until.get(partition_of(fired.case_id, self._runtime.log.partitions))
+        return dataclasses.replace(fired, lagging=known is None or known < fired.due_at)
+
+    async def _fire_singly(self, due: Sequence[Fired], now: datetime, first: Exception) -> int:
+        log.warning("firing singly", service=self._card.name, timers=len(due), error=str(first)[:500])
+        count = 0
+        for each in due:
+            try:
+                count += await self._fire_together([each], now)
+            except (Undecidable, EventTooLarge) as poison:
+                count += await self._fire_together([each], now, str(poison))
+            except Exception as wrong:
+                if not is_data_error(wrong):
+                    raise
+                count += await self._fire_together([each], now, str(wrong))
+        return count

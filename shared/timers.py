@@ -1,0 +1,89 @@
+"""Timers as rows: set and cancelled with the state they belong to. ``ticker.py`` fires them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from shared.contracts.decision import CancelTimer, Fired, SetTimer
+from shared.db import Tx
+from shared.log import partition_of
+
+
+async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], partitions: int) -> bool:
+    """Apply changes of timers, each with its case, in order; at most two statements. True where one was set."""
+    wiped: set[UUID] = set()
+    last: dict[tuple[UUID, str], tuple[UUID, SetTimer] | None] = {}
+    for case_id, change in changes:
+        if isinstance(change, SetTimer):
+            last[change.subject, change.step] = (case_id, change)
+        elif change.step is not None:
+            last[change.subject, change.step] = None
+        else:
+            wiped.add(change.subject)
+            last = {key: each for key, each in last.items() if key[0] != change.subject}
+    dropped = sorted(key for key, each in last.items() if each is None)
+    if wiped or dropped:
+        await tx.run(
+            "DELETE FROM timer WHERE subject = ANY(CAST(:wiped AS uuid[])) OR (subject, step) IN"
+            " (SELECT * FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])))",
+            wiped=sorted(wiped),
+            subjects=[subject for subject, _ in dropped],
+            steps=[step for _, step in dropped],
+        )
+    kept = [each for _, each in sorted(last.items()) if each is not None]
+    if not kept:
+        return False
+    await tx.run(
+        "INSERT INTO timer (subject, step, due_at, case_id, partition, version) SELECT * FROM"
+        " unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]), CAST(:due AS timestamptz[]),"
+        " CAST(:cases AS uuid[]), CAST(:partitions AS smallint[]), CAST(:versions AS int[]))"
+        " ON CONFLICT (subject, step) DO UPDATE SET due_at = excluded.due_at, case_id = excluded.case_id,"
+        " partition = excluded.partition, version = excluded.version",
+        subjects=[timer.subject for _, timer in kept],
+        steps=[timer.step for _, timer in kept],
+        due=[timer.due_at for _, timer in kept],
+        cases=[case_id for case_id, _ in kept],
+        partitions=[partition_of(case_id, partitions) for case_id, _ in kept],
+        versions=[timer.version for _, timer in kept],
+    )
+    return True
+
+
+async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) -> list[Fired]:
+    """Timers that are due and may fire, in order of due time, unlocked: a first look.
+
+    ``lateness`` gives for each partition the latest due time that may fire.
+    """
+    found = await tx.rows(
+        "SELECT t.case_id, t.subject, t.step, t.due_at, t.version FROM timer t JOIN"
+        " unnest(CAST(:partitions AS smallint[]), CAST(:until AS timestamptz[])) AS f (partition, until)"
+        " ON t.partition = f.partition AND t.due_at <= f.until"
+        " WHERE t.due_at <= :now ORDER BY t.due_at, t.subject, t.step LIMIT :limit",
+        partitions=list(lateness),
+        until=list(lateness.values()),
+        now=now,
+        limit=limit,
+    )
+    return [Fired(row.case_id, row.subject, row.step, row.due_at, row.version) for row in found]
+
+
+async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID], now: datetime) -> list[Fired]:
+    """Remove those of the timers that still stand and are still due, of locked cases; a second look, under the lock."""
+    found = await tx.rows(
+        "DELETE FROM timer t USING unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])) AS n (subject, step)"
+        " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at <= :now"
+        " AND t.case_id = ANY(CAST(:cases AS uuid[]))"
+        " RETURNING t.case_id, t.subject, t.step, t.due_at, t.version",
+        subjects=[each.subject for each in fired],
+        steps=[each.step for each in fired],
+        cases=list(cases),
+        now=now,
+    )
+    taken = [Fired(row.case_id, row.subject, row.step, row.due_at, row.version) for row in found]
+    return sorted(taken, key=lambda each: (each.due_at, each.subject, each.step))
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    """When the earliest timer is due."""
+    found: datetime | None = await tx.scalar("SELECT due_at FROM timer ORDER BY due_at, subject, step LIMIT 1")
+    return found

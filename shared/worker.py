@@ -1,0 +1,173 @@
+"""The worker: poll → one transaction for the whole batch → commit positions. Poison is parked, not dropped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from shared import inbox, parked, telemetry
+from shared.batch import Input, Undecidable, Work
+from shared.contracts import catalogue
+from shared.contracts.envelope import Event
+from shared.contracts.identity import derived
+from shared.db import is_data_error
+from shared.log import Consumer, OwnershipLost, Positions, Received
+from shared.outbox import EventTooLarge
+from shared.runtime import Runtime
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record with its event, or with why it is none."""
+
+    record: Received
+    event_id: UUID
+    case_id: UUID
+    event: Event | None
+    error: str | None
+
+
+class Worker:
+    """Consumes the topics of one service's card."""
+
+    def __init__(self, runtime: Runtime[Any]) -> None:
+        self._runtime = runtime
+        self._card = runtime.service.card
+        self._consumer: Consumer | None = None
+        self._unfinished: Positions = {}  # to seek back to after a failure
+        self._silent = False
+
+    async def step(self) -> int:
+        """One batch; gives how many records were read. After any exception the same records are read again."""
+        consumer = await self._ready()
+        settings = self._runtime.settings
+        records = await consumer.poll(settings.batch_size, settings.poll_timeout_s)
+        if not records:
+            return 0
+        self._unfinished = _first_positions(records)
+        reads = [_read(record) for record in records]
+        try:
+            await self._handle(reads)
+        except (Undecidable, EventTooLarge) as poison:
+            await self._one_by_one(reads, poison)
+        except Exception as wrong:
+            if not is_data_error(wrong):
+                raise
+            await self._one_by_one(reads, wrong)
+        self._unfinished = {}
+        try:
+            await consumer.commit(_next_positions(records))
+        except OwnershipLost as lost:
+            log.info("partition moved", service=self._card.name, detail=str(lost))
+        return len(records)
+
+    def rebuild(self) -> None:
+        """Start over with a fresh consumer at the next step: for one that went silent."""
+        self._silent = True
+
+    async def stop(self) -> None:
+        consumer, self._consumer, self._unfinished = self._consumer, None, {}
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _ready(self) -> Consumer:
+        if self._silent:
+            await self.stop()
+            self._silent = False
+        if self._consumer is None:
+            consumer = self._runtime.log.consumer(self._card.name, self._card.consumes)
+            await consumer.start()
+            self._consumer = consumer
+        if self._unfinished:
+            await self._consumer.seek(self._unfinished)
+            self._unfinished = {}
+        return self._consumer
+
+    async def _handle(self, reads: Sequence[Read], poison: Mapping[UUID, str] | None = None) -> None:
+        """All of ``reads`` in one transaction. ``poison`` names events that are known to be undecidable, and why."""
+        poison = poison or {}
+        async with self._runtime.unit() as work:
+            new = await inbox.claim(work.tx, [(read.event_id, read.record.topic) for read in reads], work.now)
+            fresh = _distinct([read for read in reads if read.event_id in new])
+            if fresh:
+                await self._decide(work, fresh, poison)
+            await inbox.advance(work.tx, _next_positions([read.record for read in reads]))
+        for read in fresh:
+            telemetry.EVENTS_HANDLED.labels(self._card.name, read.record.topic).inc()
+
+    async def _decide(self, work: Work[Any], reads: Sequence[Read], poison: Mapping[UUID, str]) -> None:
+        await work.lock([read.case_id for read in reads])
+        stuck = await parked.cases(work.tx, sorted({read.case_id for read in reads}))
+        inputs, put_aside = [], []
+        for read in reads:
+            error = read.error or poison.get(read.event_id)
+            if error is None and read.case_id in stuck:
+                error = "waits behind an earlier parked event of its case"
+            if error is not None or read.event is None:
+                stuck.add(read.case_id)
+                put_aside.append(parked.of_record(read.record, read.event_id, read.case_id, error or "unreadable"))
+            else:
+                inputs.append(Input(read.case_id, read.event, read.event.traceparent))
+        if inputs:
+            with telemetry.span(f"{self._card.name} decide", inputs):
+                await work.apply(inputs)
+        if put_aside:
+            await parked.write(work.tx, put_aside, work.now)
+            for each in put_aside:
+                log.error(
+                    "parked", service=self._card.name, case_id=str(each.case_id), topic=each.topic, error=each.error
+                )
+
+    async def _one_by_one(self, reads: Sequence[Read], first: Exception) -> None:
+        """Replay a batch singly, so that only what is poison is parked."""
+        log.warning("replaying a batch singly", service=self._card.name, events=len(reads), error=str(first)[:500])
+        for read in reads:
+            try:
+                await self._handle([read])
+            except (Undecidable, EventTooLarge) as poison:
+                await self._handle([read], {read.event_id: str(poison)})
+            except Exception as wrong:
+                if not is_data_error(wrong):
+                    raise
+                await self._handle([read], {read.event_id: str(wrong)})
+
+
+def _read(record: Received) -> Read:
+    try:
+        event = catalogue.decode(record.topic, record.headers, record.body)
+        return Read(record, event.id, event.case_id, event, None)
+    except catalogue.UnknownEvent as wrong:
+        event_id = derived("unreadable", record.topic, record.partition, record.position)
+        return Read(record, event_id, _case_of(record), None, str(wrong))
+
+
+def _case_of(record: Received) -> UUID:
+    """The case of an unreadable record: its key, or an id of its own where the key is none."""
+    try:
+        return UUID(record.key)
+    except ValueError:
+        return derived("unreadable-key", record.key)
+
+
+def _distinct(reads: Sequence[Read]) -> list[Read]:
+    return list({read.event_id: read for read in reversed(reads)}.values())[::-1]
+
+
+def _first_positions(records: Sequence[Received]) -> Positions:
+    first: dict[tuple[str, int], int] = {}
+    for record in records:
+        key = (record.topic, record.partition)
+        first[key] = min(record.position, first.get(key, record.position))
+    return first
+
+
+def _next_positions(records: Sequence[Received]) -> Positions:
+    following: dict[tuple[str, int], int] = {}
+    for record in records:
+        key = (record.topic, record.partition)
+        following[key] = max(record.position + 1, following.get(key, 0))
+    return following
