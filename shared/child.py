@@ -82,7 +82,7 @@ class Child:
         if self.running:
             self._started.result().send_signal(number)
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the end; False where it still runs."""
         return bool(wait([self._ended], timeout_s).done)
 
@@ -95,7 +95,11 @@ class Child:
         """Returns after an end that was asked for; raises ``ChildEnded`` after any other."""
         while not self._ended.done():  # noqa: ASYNC110 - a callback from the keeper may outlive the loop
             await asyncio.sleep(WATCH_EVERY_S)
-        if not self._asked:
+        self.check()
+
+    def check(self) -> None:
+        """Raises ``ChildEnded`` where it ended without being asked to."""
+        if self._ended.done() and not self._asked:
             raise self.failure()
 
     def _keep(self) -> None:
@@ -140,4 +144,5 @@ class Child:
                 except OSError:
                     continue  # a full disk costs us the line; a reader that stops would block the child
         finally:
+            lines.close()
             log.close()

@@ -46,7 +46,10 @@ class Condition:
         self._expression = expression
 
     def evaluate(self, activation: Any) -> Outcome:
-        result = self._expression.eval(activation)
+        try:
+            result = self._expression.eval(activation)
+        except RuntimeError as cut_off:
+            return Outcome(False, _plain(str(cut_off)))
         if result.type() == cel.Type.BOOL:
             return Outcome(result.value())
         return Outcome(False, _plain(str(result.value())))

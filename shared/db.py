@@ -60,7 +60,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_TIMEOUT_S,
-            pool_pre_ping=False,
+            json_deserializer=_as_text,
             connect_args={
                 "timeout": 10,
                 "server_settings": {
@@ -86,6 +86,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _as_text(json: str | bytes) -> str | bytes:
+    """``jsonb`` stays text until ``from_json``, whatever the driver does with columns it knows."""
+    return json
 
 
 def to_json(value: Any) -> str:

@@ -91,7 +91,7 @@ async def _sample(clock: DatabaseClock, db: Database) -> None:
 def make_log(on: Base) -> Log:
     settings = on.settings
     if settings.log_url is None:
-        return PostgresLog(on.database("log"), on.clock, settings.kafka_partitions)
+        return PostgresLog(on.database("log"), on.clock, settings.kafka_partitions, alone=on.postgres is not None)
     password = settings.kafka_sasl_password
     return KafkaLog(
         KafkaConfig(

@@ -1,5 +1,6 @@
 """Who a customer is: canonical addresses and telephone numbers. Pure. Two customers are never one because of a name."""
 
+import re
 from functools import lru_cache
 
 import phonenumbers
@@ -8,6 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 from shared.contracts.contacts import Customer
 
 ADDRESS_LIMIT = 320  # characters
+_PLAIN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 @lru_cache(maxsize=8192)
@@ -17,12 +19,11 @@ def canonical_email(given: str) -> str | None:
     if not 3 <= len(trimmed) <= ADDRESS_LIMIT or "@" not in trimmed:
         return None
     try:
-        # not globally deliverable: a@intranet and a@b.test are customers too
         checked = validate_email(
             trimmed, check_deliverability=False, globally_deliverable=False, allow_quoted_local=True, strict=False
         )
-    except EmailNotValidError:
-        return None
+    except EmailNotValidError:  # reserved domains, such as a desk's own .local, are refused though well formed
+        return trimmed.lower() if _PLAIN.fullmatch(trimmed) else None
     return checked.normalized.lower()
 
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.contracts.spec import Spec
+from shared.contracts.spec import Strict
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 
 SUBJECT_LIMIT = 1_000  # characters
@@ -30,24 +30,6 @@ INTEGER_LIMIT = 2**63 - 1  # what programs read as an integer
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # a time before it is a broken clock
 AHEAD = timedelta(days=1)  # how far a time may be in the future: other people's clocks
 VOLUME_LIMIT = 10**15
-
-
-def _plain(value: Any) -> Any:
-    """Refuse what Postgres and UTF-8 cannot hold, anywhere in the document, with where it is."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        where, each = waiting.pop()
-        if isinstance(each, str):
-            if "\x00" in each:
-                raise ValueError(f"{where or 'the text'} contains a NUL character. Remove it and post again.")
-            if not each.isascii() and any("\ud800" <= c <= "\udfff" for c in each):
-                raise ValueError(f"{where or 'the text'} contains half of a surrogate pair. Send valid Unicode.")
-        elif isinstance(each, dict):
-            waiting.extend((f"the name of a field in {where or 'the document'}", name) for name in each)
-            waiting.extend((f"{where}.{name!s}"[:200].lstrip("."), inner) for name, inner in each.items())
-        elif isinstance(each, list | tuple):
-            waiting.extend((where, inner) for inner in each)
-    return value
 
 
 def _written(value: Any) -> Any:
@@ -105,16 +87,7 @@ Tags = Annotated[tuple[Tag, ...], Field(max_length=TAGS_LIMIT)]
 Attributes = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]
 
 
-class Posted(Spec):
-    """The base: unknown fields, NUL characters and broken Unicode are refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _checked(cls, value: Any) -> Any:
-        return _plain(value)
-
-
-class NewCustomer(Spec):
+class NewCustomer(Strict):
     """Who contacted us; everything may be unknown. ``id`` is the upstream's own."""
 
     id: Identifier | None = None
@@ -125,7 +98,7 @@ class NewCustomer(Spec):
     country: Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=True)] | None = None
 
 
-class NewContact(Posted):
+class NewContact(Strict):
     """One inbound communication."""
 
     model_config = ConfigDict(
@@ -179,7 +152,7 @@ _FIELDS_OF = {
 }
 
 
-class NewActivity(Posted):
+class NewActivity(Strict):
     """Something that happened on a case, which is named by ``case_id``, or by ``source`` and ``thread``."""
 
     kind: ActivityKind
@@ -211,12 +184,12 @@ class NewActivity(Posted):
         return self
 
 
-class Merge(Posted):
+class Merge(Strict):
     into: Identifier = Field(description="The id or number of the case that goes on.")
     by: Line | None = None
 
 
-class Volumes(Posted):
+class Volumes(Strict):
     """How many customers and transactions there were on one day: the denominators of contact rate."""
 
     active_customers: int | None = Field(None, ge=0, le=VOLUME_LIMIT)

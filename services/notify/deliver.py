@@ -1,26 +1,14 @@
 """What becomes of one delivery: claimed, sent, tried again, given up for the next way or target. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 from services.notify import stages
+from services.notify.commands import Claim, Outcome, Recorded, Retry, Unmute
 from services.notify.draft import Draft, unsent
-from services.notify.escalate import METRICS, forward, nowhere, other_way, send
-from services.notify.model import (
-    CATCH_ALL,
-    Attempt,
-    Block,
-    Claim,
-    Delivery,
-    Outcome,
-    Purpose,
-    Recorded,
-    Retry,
-    Target,
-    Unmute,
-    Way,
-)
+from services.notify.escalate import METRICS, Ask, forward, nowhere, other_way, send
+from services.notify.model import CATCH_ALL, Attempt, Block, Delivery, Purpose, Target, Way
+from services.notify.specs import On
 from services.notify.targets import again, title
 from shared.contracts.identity import derived
 from shared.contracts.pages import PageFailed, PageSent
@@ -54,8 +42,8 @@ def claim(d: Draft, asked: Claim) -> None:
         d.suppress(message.suppressed or "Nothing calls for it any more", [d.state.deliveries[delivery.id]])
     elif message.held is not None:
         d.say(f"{message.held.reason}.")
-        held = message.held
-        d.put([_waits(delivery, DeliveryState.HELD, held.reason, held.until - d.now, d, muted_by=held.silence)])
+        muted = replace(delivery, muted_by=message.held.silence)
+        _waits(d, muted, DeliveryState.HELD, message.held.reason, message.held.until - d.now)
     else:
         _take(d, delivery, asked, message)
 
@@ -72,18 +60,9 @@ def _take(d: Draft, delivery: Delivery, asked: Claim, message: stages.Outgoing) 
     attempt = Attempt(delivery.id, number, asked.token, d.now)
     d.state = replace(d.state, tries={**d.state.tries, (delivery.id, number): attempt})
     clock_id = message.clock.id if message.clock else delivery.clock_id
-    d.put(
-        [
-            replace(
-                delivery,
-                clock_id=clock_id,
-                attempts=number,
-                token=asked.token,
-                claimed_until=asked.until,
-                muted_by=None,
-            )
-        ]
-    )
+    began = d.now if delivery.since is None or delivery.muted_by else delivery.since
+    taken = replace(delivery, clock_id=clock_id, attempts=number, token=asked.token, claimed_until=asked.until)
+    d.put([replace(taken, since=began, muted_by=None)])
     d.say(f"Sending to {title(d.state.configuration, delivery.target)} by {delivery.way}.")
 
 
@@ -153,28 +132,26 @@ def _again(d: Draft, delivery: Delivery, outcome: Outcome, state: DeliveryState)
     """Try later: after what the provider asks for, or a doubling pause with jitter; or give up."""
     tries = delivery.tries + (outcome.retry_after is None)
     wait = outcome.retry_after if outcome.retry_after is not None else backoff(delivery, tries)
-    give_up = (delivery.since or delivery.created_at) + GIVE_UP_AFTER
+    give_up = (delivery.since or d.now) + GIVE_UP_AFTER
     if tries >= MAX_TRIES or d.now + wait > give_up:
         perhaps = "; it may have arrived" if delivery.lost else ""
         d.put([delivery])
         _fail(d, delivery, f"{outcome.detail}, after {delivery.attempts} attempts{perhaps}")
         return
     lost = "; it may have arrived, and is sent again with the same key" if state == DeliveryState.UNKNOWN else ""
-    d.put([_waits(replace(delivery, tries=tries), state, f"{outcome.detail}{lost}", wait, d)])
+    _waits(d, replace(delivery, tries=tries), state, f"{outcome.detail}{lost}", wait)
     d.say(f"{outcome.detail}{lost}: again in {wait.total_seconds():.0f} s.", tries=tries)
 
 
-def _waits(
-    delivery: Delivery, state: DeliveryState, reason: str, wait: timedelta, d: Draft, **more: object
-) -> Delivery:
-    changes: dict[str, object] = {"state": state, "reason": reason, "next_at": d.now + wait, **more}
-    return replace(delivery, **changes)  # type: ignore[arg-type]
+def _waits(d: Draft, delivery: Delivery, state: DeliveryState, reason: str, wait: timedelta) -> None:
+    d.put([replace(delivery, state=state, reason=reason, next_at=d.now + wait)])
 
 
 def backoff(delivery: Delivery, tries: int) -> timedelta:
     """Half to the whole of a doubling pause. The jitter follows from the ids, so that replicas and replays agree."""
-    pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(tries - 1, 20))
-    share = derived(delivery.id, "jitter", tries).int % _JITTER_STEPS / _JITTER_STEPS
+    doublings: int = 2 ** min(tries - 1, 20)
+    pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * doublings)
+    share: float = derived(delivery.id, "jitter", tries).int % _JITTER_STEPS / _JITTER_STEPS
     return pause * (0.5 + share / 2)
 
 
@@ -235,8 +212,9 @@ def correct(d: Draft) -> None:
             for each in d.state.deliveries.values()
             if (each.page_id, each.clock_id, each.purpose) == (d.page.id, clock_id, Purpose.CALL) and _reached(each)
         ]
-        told = list({each.key: each for each in told}.values())
-        made = [m for each in told for m in send(d, [each], *_about(clock_id, d), Purpose.WITHDRAWN)]
+        once = {each.key: each for each in told}.values()
+        ask = Ask(On.BREACHED, clock_id, f"withdrawn:{clock_id}", purpose=Purpose.WITHDRAWN)
+        made = send(d, list(once), ask)
         if made:
             d.say(f"The {METRICS[clock.metric]} had been given in time: whoever was told otherwise is told so.")
             d.write("withdrawn", deliveries=made)
@@ -244,3 +222,32 @@ def correct(d: Draft) -> None:
 
 def _reached(delivery: Delivery) -> bool:
     return delivery.state == DeliveryState.SENT or delivery.lost > 0
+
+
+def retry(d: Draft, asked: Retry) -> None:
+    """By hand: send again what failed, or at once what waits."""
+    delivery = d.state.deliveries.get(asked.delivery_id)
+    if delivery is None or delivery.page_id != d.page.id or not d.page.live:
+        d.say("The page of this delivery is over, so nothing is sent again.")
+        return
+    if delivery.state in (DeliveryState.SENT, DeliveryState.SUPPRESSED):
+        d.say(f"The delivery was {delivery.state}: only one that failed or waits can be sent again.")
+        return
+    if delivery.claimed_until is not None and delivery.claimed_until > d.now:
+        d.say("The delivery is being sent already.")
+        return
+    again_ = replace(delivery, state=DeliveryState.QUEUED, reason=None, next_at=d.now, tries=0, since=None)
+    d.put([again_])
+    d.say(f"{title(d.state.configuration, delivery.target)} is told again by {delivery.way}, as {asked.by} asked.")
+    d.write("retried", by=asked.by)
+
+
+def unmute(d: Draft, asked: Unmute) -> None:
+    """A silence was taken back: what waited for it is due now."""
+    freed = [
+        replace(each, next_at=d.now, reason="The silence was taken back")
+        for each in d.state.deliveries.values()
+        if each.muted_by == asked.silence_id and unsent(each)
+    ]
+    d.put(freed)
+    d.say(f"The silence was taken back: {len(freed)} messages go out.")

@@ -5,11 +5,13 @@ knows, as committed. What is due runs in the decision that finds it due; timers 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from services.notify.draft import Draft, exhausted_at
-from services.notify.model import Clock, Delivery, On, Page, Purpose, Target, Way
+from services.notify.model import Clock, Delivery, Page, Purpose, Target, Way
+from services.notify.specs import On
 from services.notify.targets import NOWHERE, policy_of, resolve, title
 from shared.contracts.identity import derived
 from shared.contracts.pages import PageEscalated, PageExhausted, PageOpened, PageResolved
@@ -33,17 +35,21 @@ def call(d: Draft, on: On, clock: Clock, team: str | None) -> None:
         _join(d, on, clock)
 
 
-def serves(d: Draft, on: On, team: str | None) -> bool:
-    """Whether a new page would do anything about it: warnings concern only policies with a step on them."""
+def unserved(d: Draft, on: On, team: str | None) -> str | None:
+    """Why a new page would tell nobody: a warning concerns only policies with a step on warnings."""
     policy, _ = policy_of(d.state.configuration, team)
-    return on == On.BREACHED or any(step.on == on for step in policy.spec.steps)
+    if on == On.BREACHED or any(step.on == on for step in policy.spec.steps):
+        return None
+    return f"escalation policy {policy.name} has no step on warnings"
 
 
 def _open(d: Draft, on: On, clock: Clock, team: str | None) -> None:
     policy, why = policy_of(d.state.configuration, team)
     number = d.state.page.number + 1 if d.state.page else 1
     what = f"{METRICS[clock.metric]} {'is broken' if on == On.BREACHED else 'is at risk'}"
-    d.say(f"The {what}; {why}.", clock=str(clock.id), on=on, team=team, policy=policy.name, policy_version=policy.version)
+    d.say(
+        f"The {what}; {why}.", clock=str(clock.id), on=on, team=team, policy=policy.name, policy_version=policy.version
+    )
     page = Page(
         id=derived(d.state.case_id, "page", number),
         number=number,
@@ -128,7 +134,7 @@ def _run(d: Draft, number: int, round_: int, cause: str = "", clock: Clock | Non
     targets, troubles = resolve(d.state.configuration, step.notify, d.now)
     for trouble in troubles:
         d.trouble(f"step {number + 1} of {page.policy.name}: {trouble}")
-    made = send(d, targets, on, headline, number, round_, cause)
+    made = send(d, targets, Ask(on, headline.id, cause, number, round_, page.cycle))
     _explain(d, number, round_, targets, troubles)
     d.write("step", deliveries=made)
     d.emit(PageEscalated, step=number, round=round_, targets=tuple(each.key for each in targets))
@@ -158,56 +164,45 @@ def _urgency(clock: Clock) -> tuple[bool, datetime, str]:
     return clock.breached_at is None, clock.breached_at or clock.due_at or clock.started_at, str(clock.id)
 
 
-def send(
-    d: Draft,
-    targets: Sequence[Target],
-    on: On,
-    clock: Clock,
-    step: int | None,
-    round_: int,
-    cause: str,
-    purpose: Purpose = Purpose.CALL,
-) -> list[Delivery]:
-    """Queue one message to each target. The same step, round and cause makes the same deliveries: once."""
-    made = []
-    for target in targets:
-        way = target.ways[0]
-        each = _delivery(d, target.key, target.via, way, on, clock, step, round_, cause, purpose)
-        if each.id not in d.state.deliveries:
-            made.append(each)
-    if purpose == Purpose.CALL:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What asks for messages: which step and round, or another ``cause``; about which clock."""
+
+    on: On
+    clock_id: UUID
+    cause: str
+    step: int | None = None
+    round: int = 0
+    cycle: int = 0
+    purpose: Purpose = Purpose.CALL
+
+
+def send(d: Draft, targets: Sequence[Target], ask: Ask) -> list[Delivery]:
+    """Queue one message to each target. The same ask makes the same deliveries: once."""
+    every = [queued(d, ask, each.key, each.via, each.ways[0]) for each in targets]
+    made = [each for each in every if each.id not in d.state.deliveries]
+    if ask.purpose == Purpose.CALL:
         _supersede(d, made)
     d.put(made)
     return made
 
 
-def _delivery(
-    d: Draft,
-    target: str,
-    via: str | None,
-    way: Way,
-    on: On,
-    clock: Clock,
-    step: int | None,
-    round_: int,
-    cause: str,
-    purpose: Purpose,
-) -> Delivery:
-    cycle = d.page.cycle
+def queued(d: Draft, ask: Ask, target: str, via: str | None, way: Way) -> Delivery:
+    parts = (ask.cycle, ask.step, ask.round, ask.cause, ask.purpose, target, way.kind)
     return Delivery(
-        id=derived(d.page.id, "delivery", cycle, step, round_, cause, target, way.kind, purpose),
+        id=derived(d.page.id, "delivery", *parts),
         page_id=d.page.id,
         target=target,
         via=via,
         way=way.kind,
         lane=way.lane,
-        purpose=purpose,
-        on=on,
-        cycle=cycle,
-        step=step,
-        round=round_,
-        cause=cause,
-        clock_id=clock.id,
+        purpose=ask.purpose,
+        on=ask.on,
+        cycle=ask.cycle,
+        step=ask.step,
+        round=ask.round,
+        cause=ask.cause,
+        clock_id=ask.clock_id,
         state=DeliveryState.QUEUED,
         created_at=d.now,
         next_at=d.now,
@@ -216,11 +211,8 @@ def _delivery(
 
 def other_way(d: Draft, failed: Delivery, way: Way) -> Delivery:
     """The same message by another way, such as email after Slack."""
-    clock = d.state.clocks[failed.clock_id]
-    made = _delivery(
-        d, failed.target, failed.via, way, failed.on, clock, failed.step, failed.round, failed.cause, failed.purpose
-    )
-    return replace(made, cycle=failed.cycle)
+    ask = Ask(failed.on, failed.clock_id, failed.cause, failed.step, failed.round, failed.cycle, failed.purpose)
+    return queued(d, ask, failed.target, failed.via, way)
 
 
 def _supersede(d: Draft, made: Sequence[Delivery]) -> None:
@@ -250,7 +242,7 @@ def nowhere(d: Draft, on: On, cause: str, why: str) -> None:
     clock = headline_clock(d, d.page, on)
     if clock is None:
         return
-    made = send(d, [NOWHERE], on, clock, None, 0, cause)
+    made = send(d, [NOWHERE], Ask(on, clock.id, cause, cycle=d.page.cycle))
     if made:
         d.say(f"The catch-all is told: {why}.", why=why)
         d.write("catch_all", deliveries=made)
@@ -287,7 +279,7 @@ def move(d: Draft, team: str) -> None:
     """The case went to another team: that team's policy serves the steps not yet run."""
     page, (policy, why) = d.page, policy_of(d.state.configuration, team)
     before = page.team
-    d.set_page(team=team)
+    d.set_page(team=team, handover_to=None)
     only_placing = all(c.metric == "unassigned" for i in page.clocks if (c := d.state.clocks.get(i)) and not c.ended)
     same = policy.name == page.policy.name and page.state == PageState.OPEN
     if only_placing or same:

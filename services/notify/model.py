@@ -2,26 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Literal
 from uuid import UUID
 
 from services.notify import oncall
-from services.notify.specs import AnyDestination, EscalationPolicySpec, PersonSpec
+from services.notify.specs import AnyDestination, EscalationPolicySpec, On, PersonSpec
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
 
 CATCH_ALL = "catch-all"  # the target and lane of what nobody else could be told; resolved when it is sent
 UNFINISHED = frozenset({DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.UNKNOWN})
-
-
-class On(StrEnum):
-    """What a step of an escalation policy answers to."""
-
-    WARNED = "warned"
-    BREACHED = "breached"
 
 
 class Purpose(StrEnum):
@@ -140,6 +132,7 @@ class Page:
     snoozed_until: datetime | None = None
     resolved_by: str | None = None
     resolved_at: datetime | None = None
+    handover_to: str | None = None  # the team that somebody asked routing to give the case to
     troubles: tuple[str, ...] = ()  # why some of its steps reached nobody
     entries: int = 0  # of its history
 
@@ -242,7 +235,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class CaseState:
-    """Everything about one case. ``page`` is its latest; ``history``, ``tries`` and ``blocks`` hold only what is new."""
+    """Everything about one case. ``page`` is its latest; ``history``, ``tries``, ``blocks`` hold only what is new."""
 
     case_id: UUID
     configuration: Configuration = Configuration()
@@ -254,80 +247,3 @@ class CaseState:
     history: tuple[Entry, ...] = ()
     tries: Mapping[tuple[UUID, int], Attempt] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a send. ``later``: it was not accepted, try again; ``lost``: it may have arrived."""
-
-    kind: Literal["sent", "later", "lost", "refused"]
-    detail: str
-    receipt: str | None = None
-    retry_after: timedelta | None = None  # the provider's word; the lane waits too
-
-
-# Commands: what people and the sender ask for.
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledge:
-    page_id: UUID
-    by: str
-    via: str = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    page_id: UUID
-    by: str
-    via: str = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class Snooze:
-    page_id: UUID
-    by: str
-    until: datetime
-    via: str = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    page_id: UUID
-    by: str
-    to_team: str
-    reason: str
-    via: str = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Send a delivery again that failed or waits."""
-
-    delivery_id: UUID
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unmute:
-    """A silence was taken back."""
-
-    silence_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The sender takes a delivery; nobody else does before ``until``."""
-
-    delivery_id: UUID
-    token: UUID
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What came of a claimed delivery. Fenced: counts only while ``token`` is the claim that is out."""
-
-    delivery_id: UUID
-    token: UUID
-    outcome: Outcome

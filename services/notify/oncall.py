@@ -106,9 +106,7 @@ def _jump(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
     return early + timedelta(seconds=high)
 
 
-def _at(
-    schedule: Schedule, overrides: Sequence[Override], at: datetime
-) -> tuple[Shift | None, datetime | None]:
+def _at(schedule: Schedule, overrides: Sequence[Override], at: datetime) -> tuple[Shift | None, datetime | None]:
     """The shift at an instant, and when that answer ends (None: never)."""
     start, end = datetime.min.replace(tzinfo=UTC), _END_OF_TIME
     person, layer = None, ""

@@ -6,6 +6,7 @@ Every limit of these documents is named here.
 import base64
 import re
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -75,7 +76,7 @@ class PersonSpec(Spec):
     label: Label | None = None
     email: Email | None = None
     slack_user: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,30}$")] | None = None
-    time_zone: TimeZone = "UTC"
+    time_zone: TimeZone | None = None  # the schedule's, or the calendar's, where left out
 
 
 class _Destination(Spec):
@@ -172,7 +173,9 @@ class NotifySpec(Spec):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len(self.model_fields_set & {"destination", "person", "schedule", "team"}) != 1 or not self.name:
-            raise ValueError('name one thing to notify: {"destination": …}, {"person": …}, {"schedule": …} or {"team": …}')
+            raise ValueError(
+                'name one thing to notify: {"destination": …}, {"person": …}, {"schedule": …} or {"team": …}'
+            )
         return self
 
     @property
@@ -184,10 +187,17 @@ class NotifySpec(Spec):
         return self.destination or self.person or self.schedule or self.team or ""
 
 
+class On(StrEnum):
+    """What a step of an escalation policy answers to."""
+
+    WARNED = "warned"
+    BREACHED = "breached"
+
+
 class StepSpec(Spec):
     """``after`` counts from the page's first warning, or first breach, as committed."""
 
-    on: Literal["warned", "breached"] = "breached"
+    on: On = On.BREACHED
     after: Length = "PT0S"
     notify: Annotated[tuple[NotifySpec, ...], Field(min_length=1, max_length=MAX_NOTIFY)]
 
@@ -262,8 +272,8 @@ class SilenceSpec(Spec):
 
 DEFAULT_POLICY = EscalationPolicySpec(
     steps=(
-        StepSpec(on="warned", notify=(NotifySpec(destination=CONSOLE),)),
-        StepSpec(on="breached", notify=(NotifySpec(destination=CONSOLE),)),
+        StepSpec(on=On.WARNED, notify=(NotifySpec(destination=CONSOLE),)),
+        StepSpec(on=On.BREACHED, notify=(NotifySpec(destination=CONSOLE),)),
     )
 )
 DEFAULT_DESTINATION = ConsoleSpec(kind="console")

@@ -42,10 +42,10 @@ Stage = Callable[[Outgoing], Outgoing]
 
 
 def outgoing(state: CaseState, delivery: Delivery, now: datetime) -> Outgoing:
-    """Put together what the stages look at. The state must hold the delivery's page."""
+    """Put together what the stages look at. Raises ``LookupError`` where the case never had a page."""
     page = state.page
-    if page is None or page.id != delivery.page_id:
-        raise LookupError(f"delivery {delivery.id} belongs to a page that is over")
+    if page is None:
+        raise LookupError(f"delivery {delivery.id} has no page")
     kind, _, name = delivery.target.partition(":")
     spec = named(state.configuration, name) if kind == "destination" else None
     about = state.clocks.get(delivery.clock_id)
@@ -71,7 +71,7 @@ def recovered(message: Outgoing) -> Outgoing:
     """Nothing is said about what is over."""
     if message.delivery.purpose != Purpose.CALL:
         return message
-    if not message.page.live or message.clock is None:
+    if not message.page.live or message.page.id != message.delivery.page_id or message.clock is None:
         return replace(message, suppressed="Recovered before it was sent: nothing calls for attention any more")
     return message
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from services.notify import oncall
-from services.notify.model import CATCH_ALL, Configuration, On, Policy, Target, Way
+from services.notify.model import CATCH_ALL, Configuration, Policy, Target, Way
 from services.notify.specs import (
     DEFAULT,
     DEFAULT_DESTINATION,
@@ -14,12 +14,15 @@ from services.notify.specs import (
     ConsoleSpec,
     EmailSpec,
     NotifySpec,
+    On,
     PersonSpec,
     SlackSpec,
     WebhookSpec,
 )
 
-NOWHERE = Target(CATCH_ALL, (Way(CATCH_ALL, CATCH_ALL), Way("console", "console")))  # the catch-all; at last the console
+NOWHERE = Target(
+    CATCH_ALL, (Way(CATCH_ALL, CATCH_ALL), Way("console", "console"))
+)  # the catch-all; at last the console
 
 
 def policy_of(configuration: Configuration, team: str | None) -> tuple[Policy, str]:
@@ -33,7 +36,9 @@ def policy_of(configuration: Configuration, team: str | None) -> tuple[Policy, s
     return default, f"no escalation policy names team {team}, so default applies"
 
 
-def resolve(configuration: Configuration, entries: Iterable[NotifySpec], at: datetime) -> tuple[list[Target], list[str]]:
+def resolve(
+    configuration: Configuration, entries: Iterable[NotifySpec], at: datetime
+) -> tuple[list[Target], list[str]]:
     """Everybody whom the entries reach at an instant, each once, and why some reach nobody."""
     found: dict[str, Target] = {}
     troubles: list[str] = []

@@ -54,11 +54,11 @@ def decide(state: CaseState, what: object, now: datetime) -> Decided:
 
 
 def _contact(state: CaseState, contact: ContactReceived, now: datetime) -> Decided:
-    if state.contact is None:
-        state = replace(state, contact=ContactFacts.of(contact))
+    facts = ContactFacts.of(contact)
+    if not state.contact_known:
+        state = replace(state, contact=facts, contact_known=True)
     if state.assignment is not None:
         return _nothing(state, f"{state.assignment.team} has the case already")
-    facts = state.contact or ContactFacts.of(contact)
     found = rules.match(state.configuration.ruleset, facts)
     # An imported contact is placed when it came, so that its clocks are computed as if it had been routed then.
     at = min(contact.occurred_at, now) if contact.history else now
@@ -117,7 +117,7 @@ def _cannot(state: CaseState, wanted: HandOff) -> tuple[str, str] | None:
     if wanted.team not in state.configuration.teams:
         return (
             "unknown-team",
-            f"There is no team {wanted.team}. Make it with PUT /v1/teams/{wanted.team}, or name another",
+            f"There is no team {wanted.team}. GET /v1/teams lists those there are",
         )
     if state.assignment is not None and state.assignment.team == wanted.team:
         return "same-team", f"{wanted.team} has this case already"
@@ -178,7 +178,7 @@ def _erased(state: CaseState) -> Decided:
     if standing is not None and "inputs" in standing.because.facts:
         facts: dict[str, Any] = {**standing.because.facts, "inputs": {}}
         standing = replace(standing, because=Because(text=standing.because.text, facts=facts))
-    after = replace(state, contact=contact, assignment=standing)
+    after = replace(state, contact=contact, assignment=standing, erased=True)
     return Decision(after, Because(text="The customer was erased: identity and text are gone, counts stay"))
 
 

@@ -1,4 +1,4 @@
-"""What routing knows: teams, rulesets, the facts of a contact, the assignment of a case. Frozen values only. Pure."""
+"""What routing knows: the facts of a contact, compiled rules, the assignment of a case. Frozen values only. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,101 +6,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
-from shared.conditions import MAX_SOURCE, Condition
-from shared.contracts.contacts import ContactReceived, Customer
+from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
+from shared.conditions import Condition
+from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
-from shared.contracts.spec import Label, Name, Spec
 from shared.contracts.words import Channel, ClockState, Metric, Priority
 
-MAX_RULES = 2_000
-MAX_TAGS = 20  # that one rule sets
-MAX_MEMBERS = 500
 MAX_HAND_OFFS = 500  # of one case, for ever
 
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
-When = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
-
-
-class TeamSpec(Spec):
-    """A team as an admin writes it. ``members`` name people; routing does not check that they exist."""
-
-    label: Label | None = None
-    time_zone: str = "UTC"
-    members: Annotated[tuple[Name, ...], Field(max_length=MAX_MEMBERS)] = ()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"there is no time zone {zone[:60]!r}. Write an IANA name such as Europe/Dublin") from None
-        return zone
-
-    @field_validator("members")
-    @classmethod
-    def _once_each(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(members)) != len(members):
-            raise ValueError("a member is named twice. Name each once")
-        return members
-
-
-class Then(Spec):
-    """What a matching rule does. Without a priority the fallback's holds."""
-
-    team: Name
-    priority: Priority | None = None
-    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
-
-
-class RuleSpec(Spec):
-    id: RuleId
-    when: When
-    then: Then
-
-
-class FallbackSpec(Spec):
-    """Where a case goes that no rule matched; mandatory, so that nothing is unrouted."""
-
-    team: Name
-    priority: Priority = Priority.NORMAL
-
-
-class RulesetSpec(Spec):
-    """The ordered rules. The first that matches sets team and priority; tags come from every one that matches."""
-
-    rules: Annotated[tuple[RuleSpec, ...], Field(max_length=MAX_RULES)] = ()
-    fallback: FallbackSpec
-
-    @model_validator(mode="after")
-    def _ids_once(self) -> Self:
-        seen: set[str] = set()
-        for number, rule in enumerate(self.rules, 1):
-            if rule.id in seen:
-                raise ValueError(f"rule {number} has the id {rule.id!r} of an earlier rule. Give each rule its own id")
-            seen.add(rule.id)
-        return self
-
-    def teams(self) -> dict[str, str]:
-        """Every team named, with the first place that names it (``rule 'vip'``, ``the fallback``)."""
-        named = {self.fallback.team: "the fallback"}
-        for rule in self.rules:
-            named.setdefault(rule.then.team, f"rule {rule.id!r}")
-        return named
+# What rules see of a contact is bounded, so that evaluating is, whatever was posted.
+BODY_CHARACTERS = 16_000
+TEXT_CHARACTERS = 2_000  # of any other text
+LIST_ITEMS = 200  # of tags, and of each list or map in the attributes
+MAX_DEPTH = 8  # of attributes within attributes; what is deeper is unknown to rules
+_INT64 = range(-(2**63), 2**63)
+_FLOAT_MAX = 10**300
 
 
 class RulesetState(StrEnum):
@@ -111,23 +34,70 @@ class RulesetState(StrEnum):
     RETIRED = "retired"
 
 
+def _text(value: Any, limit: int = TEXT_CHARACTERS) -> Any:
+    """A text cut to its limit. Half of a surrogate pair, which no database stores, becomes a question mark."""
+    if not isinstance(value, str):
+        return value
+    value = value[:limit]
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _body(value: Any) -> Any:
+    return _text(value, BODY_CHARACTERS)
+
+
+def _tags(value: Any) -> Any:
+    return tuple(_text(tag) for tag in value[:LIST_ITEMS]) if isinstance(value, list | tuple) else value
+
+
+def _json(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """JSON as CEL and the database can hold it: integers of 64 bits, bounded lists, maps, texts and depth."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return value if value in _INT64 else float(min(max(value, -_FLOAT_MAX), _FLOAT_MAX))
+    if depth == 0:
+        return None
+    if isinstance(value, Mapping):
+        return {_text(str(key)): _json(item, depth - 1) for key, item in list(value.items())[:LIST_ITEMS]}
+    return [_json(item, depth - 1) for item in value[:LIST_ITEMS]]
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Person(BaseModel):
+    """The customer, as far as rules may know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    id: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    name: Text | None = None
+    tier: Text | None = None
+    country: Text | None = None
+
+
 class ContactFacts(BaseModel):
-    """What rules may know of the contact that opened a case. ``erased``: identity and text are gone."""
+    """What rules may know of the contact that opened a case, bounded. ``erased``: identity and text are gone."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
-    number: str | None = None
+    number: Text | None = None
     at: AwareDatetime
     channel: Channel
-    source: str | None = None
-    subject: str | None = None
-    body: str | None = None
-    language: str | None = None
-    reason: str | None = None
-    tags: tuple[str, ...] = ()
-    attributes: dict[str, JsonValue] = {}
-    url: str | None = None
-    customer: Customer = Customer()
+    source: Text | None = None
+    subject: Text | None = None
+    body: Annotated[str, BeforeValidator(_body)] | None = None
+    language: Text | None = None
+    reason: Text | None = None
+    tags: Annotated[tuple[str, ...], BeforeValidator(_tags)] = ()
+    attributes: Annotated[dict[str, JsonValue], BeforeValidator(_json)] = {}
+    url: Text | None = None
+    customer: Person = Person()
     erased: bool = False
 
     @classmethod
@@ -144,12 +114,12 @@ class ContactFacts(BaseModel):
             tags=contact.tags,
             attributes=contact.attributes,
             url=contact.url,
-            customer=contact.customer,
+            customer=Person.model_validate(contact.customer),
         )
 
     def without_person(self) -> Self:
         """The same without identity and text; what counts are made of stays."""
-        kept = Customer(tier=self.customer.tier, country=self.customer.country)
+        kept = Person(tier=self.customer.tier, country=self.customer.country)
         gone: dict[str, Any] = {"subject": None, "body": None, "attributes": {}, "url": None}
         return self.model_copy(update={**gone, "customer": kept, "erased": True})
 
@@ -260,12 +230,17 @@ class ClockOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseState:
-    """A case as routing sees it. ``steps`` and ``outcomes`` are those of the batch at hand, not all there are."""
+    """A case as routing sees it. ``contact``, ``steps`` and ``outcomes`` are what the batch at hand brought.
+
+    ``contact_known``: the contact that opened the case is here or stored, though not loaded with every event.
+    """
 
     case_id: UUID
     configuration: Configuration
     assignment: Assignment | None = None
     contact: ContactFacts | None = None
+    contact_known: bool = False
+    erased: bool = False
     step_count: int = 0
     steps: tuple[Step, ...] = ()
     outcomes: tuple[ClockOutcome, ...] = ()

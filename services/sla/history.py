@@ -76,10 +76,12 @@ def fact(event: Event) -> Fact | None:
 
     match data:
         case ContactReceived():
-            return None if data.automated else made(FactKind.CONTACTED, known_at=data.received_at)
+            if data.automated:
+                return None
+            return made(FactKind.CONTACTED, known_at=data.received_at, history=data.history)
         case CaseActivity():
             activity = _activity(data)
-            return activity and made(activity[0], known_at=data.received_at, **activity[1])
+            return activity and made(activity[0], known_at=data.received_at, history=data.history, **activity[1])
         case CaseAssigned() | CaseHandedOff():
             by = data.by if isinstance(data, CaseHandedOff) else None
             return made(
@@ -141,7 +143,15 @@ def fold(opened: Opening, facts: tuple[Fact, ...], folded: Walk | None) -> tuple
     older = [each for _, each in moments[: len(moments) // 2]]
     gone = {(each.topic, each.sequence) for each in older}
     kept = tuple(each for each in facts if (each.topic, each.sequence) not in gone)
-    return kept, dataclasses.replace(walk(opened, tuple(older), folded), spans=())
+    return kept, _trimmed(walk(opened, tuple(older), folded))
+
+
+def _trimmed(stands: Walk) -> Walk:
+    """Only what open spans still need of the past."""
+    since = min((span.started_at for span in stands.open.values()), default=stands.until)
+    passed = [at for at, _ in stands.statuses if since is not None and at <= since]
+    statuses = stands.statuses[max(len(passed) - 1, 0) :]
+    return dataclasses.replace(stands, spans=(), statuses=statuses[-MAX_FACTS:], contexts=stands.contexts[-MAX_FACTS:])
 
 
 class _Walker:
@@ -153,7 +163,7 @@ class _Walker:
         self._status, self._statuses = start.status, list(start.statuses)
         self._contexts, self._placed_known_at = list(start.contexts), start.placed_known_at
         self._contacted, self._replied, self._engaged = start.contacted, start.replied, start.engaged
-        self._merged = start.merged
+        self._merged, self._history = start.merged, start.history
         self._instances, self._open, self._spans = dict(start.instances), dict(start.open), list(start.spans)
         self._steps: Mapping[FactKind, Callable[[datetime, Fact], None]] = {
             FactKind.CONTACTED: self._on_contacted,
@@ -167,6 +177,7 @@ class _Walker:
             FactKind.MERGED: self._on_merged,
         }
         if not self._instances:
+            self._history = opened.history
             # Ours, so from when we received it: an upstream that posts late is not routing's fault.
             self._start(Metric.UNASSIGNED, opened.received_at, opened.received_at)
 
@@ -187,13 +198,14 @@ class _Walker:
             replied=self._replied,
             engaged=self._engaged,
             merged=self._merged,
+            history=self._history,
             instances=self._instances,
             open=self._open,
             spans=tuple(self._spans),
         )
 
     def _on_contacted(self, at: datetime, each: Fact) -> None:
-        self._contacted = True
+        self._contacted, self._history = True, each.history
         if self._status is Status.PENDING or self._status in DONE:
             self._set_status(at, Status.OPEN)
         self._start(Metric.NEXT_REPLY if self._replied else Metric.FIRST_REPLY, at, each.known_at)
@@ -254,7 +266,7 @@ class _Walker:
         if each.since is None or self._status in DONE:
             return
         self._contacted = True
-        since = min(each.since, at)
+        since = min(max(each.since, each.known_at - OLDEST), at)
         waiting = next((m for m in _REPLIES if m in self._open), None)
         if waiting is None:
             self._start(Metric.NEXT_REPLY if self._replied else Metric.FIRST_REPLY, since, each.known_at)
@@ -275,7 +287,7 @@ class _Walker:
         if metric in self._open:
             return
         self._instances[metric] = self._instances.get(metric, 0) + 1
-        self._open[metric] = Span(metric, self._instances[metric], at, known_at)
+        self._open[metric] = Span(metric, self._instances[metric], at, known_at, self._history)
 
     def _end(self, metric: Metric, at: datetime, met: bool, why: str) -> None:
         span = self._open.pop(metric, None)

@@ -1,5 +1,6 @@
 """Frozen state and value types of sla: what happened to a case, what is promised, and the clocks that stand."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -47,6 +48,7 @@ class Fact:
     routed: Because | None = None  # why the case is with this team
     since: datetime | None = None  # ABSORBED: since when that case's customer has waited for an answer
     other: str | None = None  # MERGED, ABSORBED: the number of the other case
+    history: bool = False  # imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Opening:
     subject: str = ""
     excerpt: str = ""
     url: str | None = None
-    history: bool = False
+    history: bool = False  # imported
     erased: bool = False  # identity and text are gone; promises stay as they were made
 
 
@@ -128,6 +130,10 @@ class Policy:
     condition: Condition
     promises: Mapping[Metric, Promise]
 
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.position, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Edition:
@@ -136,6 +142,12 @@ class Edition:
     since: datetime
     policies: tuple[Policy, ...]  # by position
     calendars: Mapping[str, Calendar]
+    fresh: tuple[Policy, ...] = ()  # those of the policies that the edition before did not have
+
+    def has(self, policy: Policy) -> bool:
+        """Whether this very version of the policy, with the same calendars, is in force."""
+        at = bisect_left(self.policies, policy.order, key=lambda each: each.order)
+        return at < len(self.policies) and self.policies[at] is policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +250,7 @@ class Span:
     instance: int
     started_at: datetime
     known_at: datetime  # when we learned of it: policies in force then make the promise
+    history: bool = False  # of an imported contact: counted, and nobody is paged
     ended_at: datetime | None = None
     met: bool = False  # how it ended: fulfilled, or no longer owed
     why: str = ""  # it ended
@@ -268,6 +281,7 @@ class Walk:
     replied: bool = False
     engaged: bool = False  # somebody replied or took the case before it was placed
     merged: bool = False
+    history: bool = False  # the customer's latest contact was imported
     instances: Mapping[Metric, int] = field(default_factory=dict)
     open: Mapping[Metric, Span] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()  # ended

@@ -12,8 +12,8 @@ READ_ONLY = ("name", "version", "updated_at", "updated_by")  # what a GET adds t
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused, so that a misspelt one never silently does nothing; so are NUL characters,
-    which no database stores, and endless nesting."""
+    """Unknown fields are refused, so that a misspelt one never silently does nothing; so is what no database
+    stores: NUL characters, halves of surrogate pairs, integers beyond 64 bits; and endless nesting."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +41,11 @@ def _check(value: Any, path: str, depth: int) -> None:
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError(f"{path or 'the body'} contains a NUL character; remove it")
+        if not value.isascii():
+            _check_unicode(value, path)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{path or 'the body'} is an integer beyond 64 bits; send it as text")
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check(key, f"the name of a field of {path or 'the body'}", depth + 1)
@@ -48,3 +53,10 @@ def _check(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
             _check(inner, f"{path}[{place}]", depth + 1)
+
+
+def _check_unicode(value: str, path: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path or 'the body'} contains half of a surrogate pair; send valid Unicode") from None

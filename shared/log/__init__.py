@@ -43,6 +43,10 @@ class LogUnavailable(Exception):
     """The log is away or does not answer: back off and repeat."""
 
 
+class LogMisconfigured(Exception):
+    """The log is not as the settings say; repeating cannot help. The text says what to do."""
+
+
 class OwnershipLost(Exception):
     """The partition belongs to another consumer now; what was read will be read again there. Harmless."""
 

@@ -10,14 +10,16 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 DEPTH_LIMIT = 16
 PARTS_LIMIT = 500
 HEADERS_LIMIT = 1_000  # fields of one part; later ones are passed over
 HEADER_BYTES = 16_384  # of one field; the rest is cut
+BLOCK_BYTES = 4 * 1_048_576  # of all fields of one part
 
-_FIELD = re.compile(rb"([!-9;-~]{1,80})[ \t]*:[ \t]*")
-_BLANK = re.compile(rb"^[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(rb"^([!-9;-~]{1,80})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+_FOLD = re.compile(rb"\n[ \t]+")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
 _MAIL_FIELDS = frozenset(
     b"from to cc subject date message-id in-reply-to references received return-path sender reply-to mime-version "
@@ -119,16 +121,25 @@ class _Reader:
         marker = boundary.encode("latin-1", "replace") or self._guess(start, end)
         if not marker:
             return
-        line = re.compile(rb"^--" + re.escape(marker) + rb"(--)?[ \t]*$", re.MULTILINE)
         begin: int | None = None
-        for found in line.finditer(self.raw, start, end):
+        for stop, after, closing in self._delimiters(b"--" + marker, start, end):
             if begin is not None:
-                yield begin, max(begin, found.start() - 1)
-            begin = None if found[1] else min(found.end() + 1, end)
-            if found[1]:
+                yield begin, max(begin, stop)
+            begin = None if closing else after
+            if closing:
                 return
         if begin is not None and begin < end:
             yield begin, end
+
+    def _delimiters(self, line: bytes, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+        """Of each delimiter line: where the part before it ends, where the next begins, and whether it is the last."""
+        place = self.raw.find(line, start, end)
+        while place >= 0:
+            rest = self.raw.find(b"\n", place, end)
+            tail = self.raw[place + len(line) : end if rest < 0 else rest][:80].rstrip(b" \t")
+            if (place == start or self.raw[place - 1 : place] == b"\n") and tail in (b"", b"-", b"--"):
+                yield max(start, place - 1), end if rest < 0 else rest + 1, tail != b""
+            place = self.raw.find(line, place + len(line), end)
 
     def _guess(self, start: int, end: int) -> bytes:
         """The boundary of a multipart that does not name it: its first line that looks like one."""
@@ -137,46 +148,27 @@ class _Reader:
 
 
 def _headers(raw: bytes, start: int, end: int) -> tuple[Headers, int]:
-    """The fields from ``start``, and where the body begins. Lines that are no field are passed over or end them."""
-    blank = _BLANK.search(raw, start, end)
-    stop = blank.start() if blank else end
-    fields: list[tuple[str, bytearray]] = []
-    cut: list[str] = []
-    place = start
-    while place < stop:
-        newline = raw.find(b"\n", place, stop)
-        after = stop if newline < 0 else newline + 1
-        line = raw[place : after if newline < 0 else newline]
-        if line[:1] in (b" ", b"\t") and fields:
-            _continue(fields[-1], line, cut)
-        elif found := _FIELD.match(line):
-            if len(fields) < HEADERS_LIMIT:
-                fields.append((found[1].decode("latin-1").lower(), bytearray()))
-                _continue(fields[-1], line[found.end() :], cut)
-        elif fields and not _resumes(raw, after, stop):  # the blank line was forgotten: this is the body
-            return _frozen(fields, cut), place
-        place = after
-    body = end if blank is None else min(blank.end() + 1, end)
-    return _frozen(fields, cut), body
+    """The fields from ``start``, and where the body begins. Broken lines between known fields are passed over."""
+    if raw.startswith(b"\n", start, end):
+        return Headers([]), start + 1
+    blank = raw.find(b"\n\n", start, end)
+    stop = min(end if blank < 0 else blank, start + BLOCK_BYTES)
+    found = list(islice(_FIELD.finditer(raw, start, stop), HEADERS_LIMIT))
+    last_known = max((i for i, each in enumerate(found) if each[1].lower() in _MAIL_FIELDS), default=-1)
+    ended = start
+    for i, each in enumerate(found):
+        if i > last_known and each.start() > ended:  # the blank line was forgotten: this is the body
+            return _frozen(found[:i]), ended
+        ended = each.end() + 1
+    if ended < stop and (last_known >= 0 or not found):
+        return _frozen(found), ended
+    return _frozen(found), end if blank < 0 else blank + 2
 
 
-def _continue(one: tuple[str, bytearray], line: bytes, cut: list[str]) -> None:
-    name, value = one
-    if len(value) + len(line) > HEADER_BYTES and name not in cut:
-        cut.append(name)
-    value.extend(line[: max(0, HEADER_BYTES - len(value))])
-
-
-def _frozen(fields: list[tuple[str, bytearray]], cut: list[str]) -> Headers:
-    return Headers([(name, bytes(value)) for name, value in fields], tuple(cut))
-
-
-def _resumes(raw: bytes, start: int, stop: int) -> bool:
-    """True where a known field still comes, so that a line between was only broken."""
-    for found in re.compile(rb"^([!-9;-~]{1,80})[ \t]*:", re.MULTILINE).finditer(raw, start, stop):
-        if found[1].lower() in _MAIL_FIELDS:
-            return True
-    return False
+def _frozen(found: list[re.Match[bytes]]) -> Headers:
+    fields = [(each[1].decode("latin-1").lower(), _FOLD.sub(b" ", each[2][:HEADER_BYTES]).strip()) for each in found]
+    cut = (each[1].decode("latin-1").lower() for each in found if len(each[2]) > HEADER_BYTES)
+    return Headers(fields, tuple(dict.fromkeys(cut)))
 
 
 def media_type(value: bytes, default: str) -> tuple[str, dict[str, str]]:

@@ -12,13 +12,7 @@ from shared.contracts import asyncapi, catalogue
 from tests.unit.architecture.recorded import EVENTS
 
 STANDARD = Path(__file__).parents[2] / "data" / "standards" / "asyncapi-3.0.0.json"
-CONSUMES = {
-    "intake": (),
-    "routing": ("contacts", "pages", "clocks"),
-    "sla": ("contacts", "assignments", "pages"),
-    "notify": ("clocks", "assignments", "contacts"),
-}
-WHOLE = asyncapi.document(CONSUMES, "1.2.3")
+WHOLE = asyncapi.document(catalogue.CONSUMES, "1.2.3")
 
 
 def resolve(reference: str) -> Any:
@@ -67,7 +61,7 @@ def test_each_topic_has_its_one_publisher_and_all_its_consumers() -> None:
             if operation["channel"]["$ref"] == f"#/channels/{topic}"
         }
         assert doing == {(publisher, "send")} | {
-            (name, "receive") for name, reads in CONSUMES.items() if topic in reads
+            (name, "receive") for name, reads in catalogue.CONSUMES.items() if topic in reads
         }
 
 

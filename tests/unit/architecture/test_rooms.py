@@ -1,10 +1,14 @@
 """The skeleton: every service has the same rooms, the pure ones stay pure, and nothing grows too large."""
 
 import ast
+import importlib
+import re
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from shared.contracts.catalogue import CONSUMES, PUBLISHERS
 from tests.unit.architecture.source import ROOT, SERVICES, Module, functions, imports, modules
 
 ROOMS = ("__init__", "__main__", "api", "app", "decide", "model", "store")
@@ -31,15 +35,18 @@ IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__", "breakpo
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_the_same_rooms(service: str) -> None:
-    missing = [room for room in ROOMS if not (ROOT / "services" / service / f"{room}.py").is_file()]
-    assert missing == []
-    assert (ROOT / "services" / service / "migrations" / "versions").is_dir()
+    here = ROOT / "services" / service
+    assert [room for room in ROOMS if not (here / f"{room}.py").is_file() and not (here / room).is_dir()] == []
+    assert list((here / "migrations" / "versions").glob("*.py")), "no migration"
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_card_is_in_the_init(service: str) -> None:
-    init = modules()[f"services.{service}"]
-    assert any(isinstance(node, ast.Name) and node.id == "Card" for node in ast.walk(init.tree)), f"no Card in {init}"
+def test_the_card_in_the_init_agrees_with_the_catalogue(service: str) -> None:
+    card = importlib.import_module(f"services.{service}").CARD
+    assert card.name == service
+    assert PUBLISHERS[card.publishes] == service
+    assert set(card.consumes) == set(CONSUMES[service])
+    assert card.publishes not in card.consumes
 
 
 def reached_by_pure_rooms() -> dict[str, str]:
@@ -100,6 +107,42 @@ def test_what_pure_rooms_reach_is_pure(name: str) -> None:
 def test_an_impure_line_is_found(source: str) -> None:
     tree = ast.parse(source)
     assert impurities(Module("services.sla.decide", ROOT / "planted.py", tree, 1)) != []
+
+
+def texts(module: Module) -> Iterator[tuple[int, str]]:
+    """Every string of a module, docstrings included."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+STATEMENT = re.compile(r"\b(SELECT\s.+\sFROM|INSERT INTO|UPDATE\s.+\sSET|DELETE FROM)\s", re.DOTALL)
+DATABASE_TIME = re.compile(
+    r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)|\bCURRENT_(TIME|DATE)"
+)
+SAMPLES_TIME = {"shared.service", "shared.process"}  # what makes `now`, and hands it on
+
+
+def test_a_service_writes_sql_in_its_store_alone() -> None:
+    found = [
+        f"{module}:{line}"
+        for module in modules().values()
+        if module.name.startswith("services.") and module.name.split(".")[2:3] != ["store"]
+        for line, text in texts(module)
+        if STATEMENT.search(text)
+    ]
+    assert found == []
+
+
+def test_sql_sees_time_only_as_a_parameter() -> None:
+    found = [
+        f"{module}:{line}"
+        for module in modules().values()
+        if module.name not in SAMPLES_TIME
+        for line, text in texts(module)
+        if ("SELECT" in text or "UPDATE" in text or "WHERE" in text or "INSERT" in text) and DATABASE_TIME.search(text)
+    ]
+    assert found == []
 
 
 def test_decide_is_called_with_state_input_and_now() -> None:

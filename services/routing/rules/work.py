@@ -9,15 +9,13 @@ import re
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.routing.reading import Kind, Token, plain, position, tokens
+from services.routing.model import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
+from services.routing.rules.reading import Kind, Token, plain, position, tokens
 from shared.conditions import ConditionError
 
 MAX_WORK = 5_000_000
 MAX_PATTERN = 250  # characters of a pattern, its counted repetitions written out
 MAX_NESTED_LOOPS = 2
-BODY_CHARACTERS = 16_000
-TEXT_CHARACTERS = 2_000  # of any other text
-LIST_ITEMS = 200
 LOOP_LIMIT = 10_000  # CEL's own, per evaluation
 
 _STEP = 20  # units of one token evaluated

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from services.routing.facts import ENVIRONMENT, label, look_up
-from services.routing.reading import Claim, Op, claim, parts
+from services.routing.rules.facts import ENVIRONMENT, label, look_up
+from services.routing.rules.reading import Claim, Op, claim, parts
 from shared.conditions import Condition, Outcome
 
 MAX_SAID_PARTS = 5

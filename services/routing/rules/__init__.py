@@ -6,11 +6,12 @@ Conditions are CEL over the fields of ``facts``. A value that is unknown makes a
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.routing import work
-from services.routing.facts import BY_NAME, ENVIRONMENT, inputs, values
-from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, RulesetSpec, RuleSpec, WhyNot
-from services.routing.reading import fields
-from services.routing.reasons import holds, why, why_not
+from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
+from services.routing.rules import work
+from services.routing.rules.facts import BY_NAME, ENVIRONMENT, inputs, values
+from services.routing.rules.reading import fields
+from services.routing.rules.reasons import holds, why, why_not
+from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
 from shared.contracts.envelope import Because
 

@@ -1,0 +1,3 @@
+from deploy.kafka.local import main
+
+main()

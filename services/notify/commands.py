@@ -1,0 +1,80 @@
+"""What people and the sender ask of a page and its deliveries: inputs of ``decide`` besides events and timers. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a send. ``later``: it was not accepted, try again; ``lost``: it may have arrived."""
+
+    kind: Literal["sent", "later", "lost", "refused"]
+    detail: str
+    receipt: str | None = None
+    retry_after: timedelta | None = None  # the provider's word; the lane waits too
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    page_id: UUID
+    by: str
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    page_id: UUID
+    by: str
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    page_id: UUID
+    by: str
+    until: datetime
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    page_id: UUID
+    by: str
+    to_team: str
+    reason: str
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Send a delivery again that failed or waits."""
+
+    delivery_id: UUID
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmute:
+    """A silence was taken back."""
+
+    silence_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The sender takes a delivery; nobody else does before ``until``."""
+
+    delivery_id: UUID
+    token: UUID
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of a claimed delivery. Fenced: counts only while ``token`` is the claim that is out."""
+
+    delivery_id: UUID
+    token: UUID
+    outcome: Outcome

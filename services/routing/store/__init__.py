@@ -1,0 +1,21 @@
+"""All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
+
+from services.routing.store import rulesets
+from services.routing.store.cases import RoutingStore, StoredAssignment, assignment, contact, ledger, newest_contacts
+from services.routing.store.rulesets import TEAM, Listed, StoredRuleset, first_start
+from services.routing.store.tables import metadata
+
+__all__ = [
+    "TEAM",
+    "Listed",
+    "RoutingStore",
+    "StoredAssignment",
+    "StoredRuleset",
+    "assignment",
+    "contact",
+    "first_start",
+    "ledger",
+    "metadata",
+    "newest_contacts",
+    "rulesets",
+]

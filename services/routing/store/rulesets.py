@@ -1,0 +1,118 @@
+"""Versions of the ruleset: written once, read, activated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.routing.model import RulesetState
+from services.routing.spec import FallbackSpec, RulesetSpec
+from shared import resources
+from shared.db import Tx, to_json
+
+TEAM = "team"
+FIRST_TEAM = "frontline"
+FIRST_AUTHOR = "first start"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuleset:
+    """A version of the ruleset. Everything but its state is as it was written."""
+
+    version: int
+    state: RulesetState
+    spec: RulesetSpec
+    author: str
+    note: str | None
+    created_at: datetime
+    activated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version in a list: all but its rules."""
+
+    version: int
+    state: RulesetState
+    rules: int
+    author: str
+    note: str | None
+    created_at: datetime
+    activated_at: datetime | None
+
+
+_RULESET = "SELECT version, state, document, author, note, created_at, activated_at FROM ruleset"
+
+
+def _ruleset(row: Row[Any]) -> StoredRuleset:
+    spec = RulesetSpec.model_validate_json(row.document)
+    return StoredRuleset(
+        row.version, RulesetState(row.state), spec, row.author, row.note, row.created_at, row.activated_at
+    )
+
+
+async def ruleset(tx: Tx, version: int) -> StoredRuleset | None:
+    row = await tx.one(f"{_RULESET} WHERE version = :version", version=version)
+    return _ruleset(row) if row else None
+
+
+async def active_ruleset(tx: Tx) -> StoredRuleset:
+    """Raises ``LookupError`` before the first start."""
+    row = await tx.one(f"{_RULESET} WHERE state = 'active'")
+    if row is None:
+        raise LookupError("no ruleset is active. Run `tocsin migrate`, which makes the first one.")
+    return _ruleset(row)
+
+
+async def listing(tx: Tx, limit: int, before: int | None) -> Sequence[Listed]:
+    """Newest first; ``before`` is the last version had already."""
+    rows = await tx.rows(
+        "SELECT version, state, CAST(jsonb_array_length(coalesce(document->'rules', '[]')) AS int) AS rules, author,"
+        " note, created_at, activated_at FROM ruleset"
+        " WHERE CAST(:before AS int) IS NULL OR version < :before ORDER BY version DESC LIMIT :limit",
+        before=before,
+        limit=limit,
+    )
+    return [
+        Listed(r.version, RulesetState(r.state), r.rules, r.author, r.note, r.created_at, r.activated_at) for r in rows
+    ]
+
+
+async def create(tx: Tx, spec: RulesetSpec, author: str, note: str | None, now: datetime) -> StoredRuleset:
+    """Store a draft as the next version: without gaps, so writers wait for each other."""
+    await tx.run("LOCK TABLE ruleset IN SHARE ROW EXCLUSIVE MODE")
+    version = int(await tx.scalar("SELECT coalesce(max(version), 0) + 1 FROM ruleset"))
+    await tx.run(
+        "INSERT INTO ruleset (version, state, document, author, note, created_at)"
+        " VALUES (:version, 'draft', CAST(:document AS jsonb), :author, :note, :now)",
+        version=version,
+        document=to_json(spec),
+        author=author,
+        note=note,
+        now=now,
+    )
+    return StoredRuleset(version, RulesetState.DRAFT, spec, author, note, now, None)
+
+
+async def activate(tx: Tx, version: int, now: datetime) -> None:
+    """Make a version the active one and retire the one before. The caller holds the configuration row."""
+    await tx.run("UPDATE ruleset SET state = 'retired' WHERE state = 'active' AND version <> :version", version=version)
+    await tx.run(
+        "UPDATE ruleset SET state = 'active', activated_at = :now WHERE version = :version AND state <> 'active'",
+        version=version,
+        now=now,
+    )
+    await resources.touch(tx)
+
+
+async def first_start(tx: Tx, now: datetime) -> None:
+    """On an empty database: a team, and a ruleset that gives it everything."""
+    await tx.run("LOCK TABLE ruleset IN SHARE ROW EXCLUSIVE MODE")
+    if await tx.scalar("SELECT count(*) FROM ruleset"):
+        return
+    await resources.put(tx, TEAM, FIRST_TEAM, {"time_zone": "UTC", "members": []}, FIRST_AUTHOR, now)
+    spec = RulesetSpec(fallback=FallbackSpec(team=FIRST_TEAM))
+    made = await create(tx, spec, FIRST_AUTHOR, "Everything to frontline", now)
+    await activate(tx, made.version, now)

@@ -1,0 +1,74 @@
+"""The tables of routing. Migrations are made from these."""
+
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.tables import platform_tables
+
+metadata = MetaData()
+_when = DateTime(timezone=True)
+
+Table(
+    "assignment",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("tags", JSONB, nullable=False),
+    Column("ruleset_version", Integer, nullable=False),
+    Column("rule", Text),
+    Column("because", JSONB, nullable=False),
+    Column("assigned_at", _when, nullable=False),
+    Column("by", Text, nullable=False),
+)
+Table(
+    "assignment_history",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("at", _when, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("from_team", Text),
+    Column("by", Text, nullable=False),
+    Column("reason", Text),
+    Column("because", JSONB, nullable=False),
+)
+Table(
+    "contact",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("at", _when, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    Column("erased", Boolean, nullable=False),
+    Index("contact_newest", text("at DESC"), text("case_id DESC")),
+)
+Table(
+    "outcome",
+    metadata,
+    Column("clock_id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("instance", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("breached", Boolean, nullable=False),
+    Column("team", Text),
+    Column("started_at", _when, nullable=False),
+    Column("due_at", _when),
+    Column("at", _when, nullable=False),
+    Index("outcome_case", "case_id"),
+)
+Table(
+    "ruleset",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("note", Text),
+    Column("created_at", _when, nullable=False),
+    Column("activated_at", _when),
+    Index("ruleset_one_active", "state", unique=True, postgresql_where=text("state = 'active'")),
+)
+platform_tables(metadata)

@@ -1,0 +1,261 @@
+"""Inbox, outbox, relay, timers and parking, on a real Postgres and its log, with a toy service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from shared import parked, points
+from shared.batch import Input, Undecidable
+from shared.clock import ManualClock
+from shared.contracts import catalogue
+from shared.contracts.envelope import Event
+from shared.db import Database
+from shared.leases import Leases
+from shared.log import LogUnavailable, Positions, Record, partition_of
+from shared.log.postgres import PostgresLog
+from shared.relay import NAMES, Relay
+from shared.runtime import Runtime
+from shared.ticker import Ticker
+from shared.worker import Worker
+from tests.contract.platform.toy import Toy, activity, make_runtime, seen, until_read
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CASES = [UUID(int=n) for n in range(1, 40)]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+async def runtime(database_url: str, clock: ManualClock) -> AsyncIterator[Runtime[Toy]]:
+    log = PostgresLog(Database(database_url, "log"), clock, 4, alone=True)
+    await log.start()
+    made = await make_runtime(database_url, log, clock, "toy", fire_grace_s=10)
+    yield made
+    await made.db.close()
+    await log.stop()
+
+
+@pytest.fixture
+async def worker(runtime: Runtime[Toy]) -> AsyncIterator[Worker]:
+    made = Worker(runtime)
+    yield made
+    await made.stop()
+
+
+def record(runtime: Runtime[Toy], event: Event) -> Record:
+    headers, body = catalogue.encode(event)
+    partition = partition_of(event.case_id, runtime.log.partitions)
+    return Record("contacts", partition, str(event.case_id), headers, body)
+
+
+async def post(runtime: Runtime[Toy], *told: tuple[UUID, str]) -> None:
+    events = [activity(runtime.ids, case, actor, runtime.clock.now()) for case, actor in told]
+    await runtime.log.append([record(runtime, event) for event in events])
+
+
+async def count(runtime: Runtime[Toy], table: str) -> int:
+    async with runtime.db.transaction() as tx:
+        return int(await tx.scalar(f"SELECT count(*) FROM {table}"))
+
+
+async def test_the_same_event_again_has_no_second_effect(runtime: Runtime[Toy], worker: Worker) -> None:
+    event = activity(runtime.ids, CASES[0], "once", NOW)
+    await runtime.log.append([record(runtime, event)] * 3)
+    await until_read(worker.step, 3)
+    await runtime.log.append([record(runtime, event)])
+    await until_read(worker.step, 1)
+    assert await seen(runtime, CASES[0]) == ["once"]
+    assert await count(runtime, "outbox") == 1
+
+
+@pytest.mark.parametrize("point", ["db.begin", "db.statement", "db.commit", "db.committed"])
+async def test_a_failure_anywhere_is_repeated_without_loss_or_double(
+    runtime: Runtime[Toy], worker: Worker, point: str
+) -> None:
+    await post(runtime, *((case, "told") for case in CASES))
+    failures = iter([True] * 3)
+
+    async def fail(name: str) -> None:
+        if name == point and next(failures, False):
+            raise ConnectionError("lost")
+
+    read, failed = 0, 0
+    with points.install(fail):
+        while read < len(CASES):
+            try:
+                read += await worker.step()
+            except (ConnectionError, LogUnavailable):
+                failed += 1
+    assert failed == 3
+    assert [await seen(runtime, case) for case in CASES] == [["told"]] * len(CASES)
+    assert await count(runtime, "outbox") == len(CASES)
+
+
+async def test_poison_parks_its_case_and_holds_up_no_other(runtime: Runtime[Toy], worker: Worker) -> None:
+    stuck, other = CASES[0], CASES[1]
+    await post(runtime, (stuck, "first"), (stuck, "poison"), (other, "a"), (stuck, "after"), (other, "b"))
+    await until_read(worker.step, 5)
+    await post(runtime, (stuck, "later"), (other, "c"))
+    await until_read(worker.step, 2)
+    assert await seen(runtime, stuck) == ["first"]
+    assert await seen(runtime, other) == ["a", "b", "c"]
+    async with runtime.db.transaction() as tx:
+        waiting = await parked.listing(tx)
+    assert ["cannot be decided" in each["error"] for each in waiting] == [True, False, False]
+
+    with pytest.raises(Undecidable):
+        await parked.retry(runtime, stuck)
+    assert await count(runtime, "parked") == 3  # all or nothing
+    await parked.drop(runtime, waiting[0]["id"], "sent by mistake")
+    assert await parked.retry(runtime, stuck) == 2
+    assert await seen(runtime, stuck) == ["first", "after", "later"]
+    assert await count(runtime, "parked") == 0
+    assert await count(runtime, "parked_dropped") == 1
+
+
+async def test_what_the_database_refuses_is_parked_too(runtime: Runtime[Toy], worker: Worker) -> None:
+    await post(runtime, (CASES[0], r"a\0b"), (CASES[1], "fine"))
+    await until_read(worker.step, 2)
+    assert await count(runtime, "parked") == 1
+    assert await seen(runtime, CASES[1]) == ["fine"]
+
+
+async def test_unreadable_bytes_are_parked_as_they_are(runtime: Runtime[Toy], worker: Worker) -> None:
+    good = record(runtime, activity(runtime.ids, CASES[0], "fine", NOW))
+    broken = Record("contacts", good.partition, good.key, good.headers, b"\xff{")
+    stranger = Record("contacts", 0, "not a case", [("x", b"\xff")], b"")
+    await runtime.log.append([broken, good, stranger])
+    await until_read(worker.step, 3)
+    async with runtime.db.transaction() as tx:
+        rows = await tx.rows("SELECT body FROM parked ORDER BY id")
+    assert sorted(bytes(row.body) for row in rows) == sorted([b"\xff{", good.body, b""])
+
+
+class Stale:
+    """A log whose end is further than anybody has read."""
+
+    def __init__(self, runtime: Runtime[Toy], ends: Positions | None) -> None:
+        self.partitions, self._ends = runtime.log.partitions, ends
+
+    async def end_positions(self, topics: object) -> Positions:
+        if self._ends is None:
+            raise LogUnavailable("away")
+        return self._ends
+
+
+async def test_a_timer_fires_once_when_it_is_due_and_never_before(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock
+) -> None:
+    await post(runtime, (CASES[0], "timer 5"))
+    await until_read(worker.step, 1)
+    ticker = Ticker(runtime)
+    clock.advance(timedelta(seconds=4.9))
+    assert await ticker.step() > 0
+    clock.advance(timedelta(seconds=0.1))
+    assert await asyncio.gather(ticker.step(), Ticker(runtime).step()) != [0, 0]  # two replicas at once
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "fired"]
+
+
+async def test_a_cancelled_timer_does_not_fire(runtime: Runtime[Toy], worker: Worker, clock: ManualClock) -> None:
+    await post(runtime, (CASES[0], "timer 5"), (CASES[1], "timer 5"), (CASES[0], "cancel"))
+    await until_read(worker.step, 3)
+    clock.advance(timedelta(seconds=6))
+    await Ticker(runtime).step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "cancel"]
+    assert await seen(runtime, CASES[1]) == ["timer 5", "fired"]
+
+
+async def test_nothing_fires_while_its_reply_waits_in_the_log(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock
+) -> None:
+    """The service was down; the event that cancels the timer is in the log, and the timer is due."""
+    await post(runtime, (CASES[0], "timer 5"))
+    await until_read(worker.step, 1)
+    clock.advance(timedelta(seconds=60))
+    await post(runtime, (CASES[0], "cancel"))
+    ticker = Ticker(runtime)
+    for _ in range(3):
+        await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5"]
+    await until_read(worker.step, 1)
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "cancel"]
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_knowledge_that_stays_away_is_waited_for_only_so_long(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock, away: bool
+) -> None:
+    await post(runtime, (CASES[0], "timer 5"))
+    await until_read(worker.step, 1)
+    ends = None if away else {("contacts", p): 99 for p in range(4)}
+    runtime.log = Stale(runtime, ends)  # type: ignore[assignment]
+    ticker = Ticker(runtime)
+    clock.advance(timedelta(seconds=14))
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5"]
+    clock.advance(timedelta(seconds=1))
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "fired lagging"]
+
+
+async def test_after_a_start_the_grace_counts_from_the_start(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock
+) -> None:
+    await post(runtime, (CASES[0], "timer 5"))
+    await until_read(worker.step, 1)
+    clock.advance(timedelta(hours=1))  # down for an hour
+    runtime.log = Stale(runtime, None)  # type: ignore[assignment]
+    ticker = Ticker(runtime)
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5"]
+    clock.advance(timedelta(seconds=10))
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "fired lagging"]
+
+
+async def test_the_relay_publishes_in_order_and_only_then_deletes(runtime: Runtime[Toy]) -> None:
+    for place in range(30):
+        event = activity(runtime.ids, CASES[place % 3], str(place), NOW)
+        await runtime.command([Input(event.case_id, event)])
+    relay = Relay(runtime, Leases(runtime.db, NAMES, 5))
+
+    async def fail(name: str) -> None:
+        if name == "log.appended":
+            raise ConnectionError("the answer was lost")
+
+    with points.install(fail), pytest.raises((ConnectionError, LogUnavailable)):
+        await relay.step()
+    assert await count(runtime, "outbox") == 30
+    assert await relay.step() == 30
+    assert await count(runtime, "outbox") == 0
+    consumer = runtime.log.consumer("reader", ["pages"])
+    await consumer.start()
+    numbers: dict[UUID, list[int]] = {}
+    async with asyncio.timeout(20):
+        while sum(map(len, numbers.values())) < 60:
+            for each in await consumer.poll(500, 0.1):
+                event = catalogue.decode("pages", each.headers, each.body)
+                numbers.setdefault(event.case_id, []).append(event.sequence)
+    await consumer.stop()
+    # Appended twice, since the first answer was lost: at-least-once, each time in order.
+    assert numbers == {case: list(range(1, 11)) * 2 for case in CASES[:3]}
+
+
+async def test_a_transaction_that_commits_late_is_not_skipped(runtime: Runtime[Toy]) -> None:
+    """Its rows have lower ids than rows published before it committed."""
+    relay = Relay(runtime, Leases(runtime.db, NAMES, 5))
+    late, early = activity(runtime.ids, CASES[0], "late", NOW), activity(runtime.ids, CASES[1], "early", NOW)
+    async with runtime.unit() as work:
+        await work.lock([CASES[0]])
+        await work.apply([Input(CASES[0], late)])
+        await runtime.command([Input(CASES[1], early)])
+        assert await relay.step() == 1
+    assert await relay.step() == 1

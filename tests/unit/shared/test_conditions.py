@@ -1,0 +1,46 @@
+"""Conditions: refused early with what to do, false with a reason where something is unknown, bounded always."""
+
+import pytest
+
+from shared.conditions import ATTRIBUTES, STRING, STRINGS, ConditionError, Environment
+
+ENVIRONMENT = Environment({"contact.customer.tier": STRING, "contact.tags": STRINGS, "contact.attributes": ATTRIBUTES})
+
+
+def evaluate(source: str, **values: object) -> tuple[bool, str | None]:
+    bound = {"contact.tags": ["payouts"], "contact.attributes": {}, **{k.replace("_", "."): v for k, v in values.items()}}
+    outcome = ENVIRONMENT.compile(source).evaluate(ENVIRONMENT.activation(bound))
+    return outcome.holds, outcome.reason
+
+
+def test_a_missing_value_is_false_with_a_reason() -> None:
+    assert evaluate("contact.customer.tier == 'enterprise'") == (False, "contact.customer.tier is unknown")
+    assert evaluate("contact.attributes.product == 'x'") == (False, 'there is no "product"')
+
+
+def test_a_missing_value_does_not_hide_what_holds() -> None:
+    assert evaluate("contact.customer.tier == 'enterprise' || 'payouts' in contact.tags") == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("contact.nope == 'a'", "undeclared reference to 'contact.nope'.*Known names: contact.attributes"),
+        ("contact.customer.tier == 1", "line 1, column 23"),
+        ("contact.customer.tier", "not true or false"),
+        ("contact.customer.tier ==", "Syntax error"),
+        ("x" * 5000, "the limit is 4000"),
+        ("(" * 500 + "true" + ")" * 500, "recursion|depth|exceed"),
+    ],
+)
+def test_refused_with_the_position_and_what_to_do(source: str, says: str) -> None:
+    with pytest.raises(ConditionError, match=says):
+        ENVIRONMENT.compile(source)
+
+
+def test_a_hostile_condition_is_cut_off() -> None:
+    many = "[" + ",".join("1" for _ in range(100)) + "]"
+    source = f"{many}.all(a, {many}.all(b, {many}.all(c, {many}.all(d, a + b + c + d > 0))))"
+    holds, reason = evaluate(source)
+    assert not holds
+    assert reason
