@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services import embedded
+from services.demo import story
 from shared import ledger as ledger_lines
 from shared import migrate as migrations
 from shared import parked as parked_events
@@ -59,6 +60,16 @@ def up() -> None:
         print(f"Tocsin is up: {url}   (documentation: {url}/docs, stop: Ctrl-C)", file=sys.stderr, flush=True)
 
     _run(embedded.up(settings, ready))
+
+
+@app.command()
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="End after the story instead of staying up; for scripts")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed, other contacts; the same seed, the same ones")] = 1,
+    contacts: Annotated[int, typer.Option(min=40, max=5_000, help="How many contacts arrive")] = 300,
+) -> None:
+    """Two minutes on a server of its own that show what Tocsin does. Exit code 1 where a claim did not hold."""
+    raise SystemExit(story.run(seed, contacts, leave))
 
 
 @app.command()

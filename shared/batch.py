@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import MetaData
 
-from shared import outbox, timers
+from shared import outbox, telemetry, timers
 from shared.contracts.decision import Decision
 from shared.contracts.envelope import Event, EventData
 from shared.db import Tx
@@ -179,5 +179,5 @@ class Work(Generic[S]):
         if data.case_id not in self._locked:
             raise LookupError(f"{self.service.card.name} decided an event about case {data.case_id} without its lock")
         self._locked[data.case_id] += 1
-        card = self.service.card
-        return Event(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, traceparent)
+        card, parent = self.service.card, telemetry.traceparent() or traceparent
+        return Event(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, parent)

@@ -180,7 +180,7 @@ def _jars(folder: Path, say: Callable[[str], None]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if wanted.exists():
             return wanted  # another run was faster
-        say(f"Downloading Kafka {_version()} by Maven, once: about 130 MB into {wanted}")
+        say(f"Downloading Kafka {_version()} by Maven, once: 43 MB into {wanted}")
         begun = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
         copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={begun}")
         command = [maven, "-B", "-q", "-C", "-f", str(HERE / "pom.xml"), *copy]

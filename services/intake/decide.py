@@ -6,6 +6,7 @@ from datetime import datetime
 from services.intake.model import (
     EVENT_BODY_LIMIT,
     PARTICIPANTS_LIMIT,
+    UNKNOWN,
     Absorb,
     Activity,
     Arrival,
@@ -50,6 +51,12 @@ def decide(file: CaseFile, command: object, now: datetime) -> Decision[CaseFile]
 
 
 def _arrive(file: CaseFile, arrival: Arrival) -> Decision[CaseFile]:
+    after = with_contact(file, arrival)
+    return Decision(after, arrival.because, (_received(after, arrival, opens=file.number is None),))
+
+
+def with_contact(file: CaseFile, arrival: Arrival) -> CaseFile:
+    """The case once the contact is on it."""
     contact = arrival.contact
     opens = file.number is None
     if opens:
@@ -63,7 +70,7 @@ def _arrive(file: CaseFile, arrival: Arrival) -> Decision[CaseFile]:
             follows=arrival.follows,
             opened_at=contact.occurred_at,
         )
-    after = replace(
+    return replace(
         file,
         url=file.url or contact.url,
         customer=_known(file.customer, contact.customer),
@@ -72,7 +79,6 @@ def _arrive(file: CaseFile, arrival: Arrival) -> Decision[CaseFile]:
         standing=file.standing if contact.automated else file.standing.with_contact(contact.occurred_at),
         contacts=(*file.contacts, Filed(arrival.contact_id, contact, opens, arrival.because)),
     )
-    return Decision(after, arrival.because, (_received(after, arrival, opens),))
 
 
 def _received(file: CaseFile, arrival: Arrival, opens: bool) -> ContactReceived:
@@ -104,7 +110,7 @@ def _received(file: CaseFile, arrival: Arrival, opens: bool) -> ContactReceived:
 
 def _known(known: Customer, new: Customer) -> Customer:
     """What is known of the case's customer. Another person's contact on the case changes nothing; nor does a name."""
-    if known == Customer():
+    if known == UNKNOWN:
         return new
     if not ((known.id and known.id == new.id) or (known.email and known.email == new.email)):
         return known
@@ -189,7 +195,7 @@ def _erase(file: CaseFile, erase: Erase, now: datetime) -> Decision[CaseFile]:
     gone = erase.known_as | ({file.customer.email} if mine else set())
     after = replace(
         file,
-        customer=Customer() if mine else file.customer,
+        customer=UNKNOWN if mine else file.customer,
         subject="" if mine else file.subject,
         participants=tuple(address for address in file.participants if address not in gone),
         erased=file.erased | erase.known_as,

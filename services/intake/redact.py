@@ -19,6 +19,7 @@ SHORTEST, LONGEST = 12, 19
 PHONE_LONGEST = 15  # digits of an E.164 number
 KEPT_FIRST, KEPT_LAST = 6, 4
 MASK = "*"
+RAW_LIMIT = 1_048_576  # bytes of unreadable input that are kept
 
 # First digits, from and to, and the lengths in use: the schemes' published ranges.
 _SCHEMES: tuple[tuple[str, str, Iterable[int]], ...] = (
@@ -59,6 +60,12 @@ _GROUP = re.compile(r"\d+")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>\"']+", re.IGNORECASE)
 _PHONE_BEFORE = re.compile(r"\+[\s(]{0,2}$")
 _FRACTION_BEFORE = re.compile(r"\d[.,]$")
+
+
+_HIDING = re.compile(
+    rb"base64|quoted-printable|uuencode|=\\?|&#|%[0-9a-f]{2}|charset|<[a-z/!][^@<>]{0,200}>|[\x00-\x08\x0e-\x1f]|[^\x00-\x7f]",
+    re.IGNORECASE,
+)
 
 
 def _lengths() -> tuple[int, ...]:
@@ -225,6 +232,17 @@ def contact(original: Contact) -> Contact:
     if not mask.cards:
         return original
     return original.model_copy(update={**changed, "redactions": original.redactions + mask.cards})
+
+
+def raw(original: bytes) -> bytes | None:
+    """Raw bytes with every card number masked; None where digits could hide in an encoding, in markup or in binary."""
+    if len(original) > RAW_LIMIT or _HIDING.search(original):
+        return None
+    letters = original.decode("utf-8", "surrogateescape")
+    # a number may go on in the next line of a folded header; masking keeps every place, so it shows where to mask
+    masked = text(letters.replace("\r", " ").replace("\n", " ")).text
+    kept = "".join(new if new == MASK else old for old, new in zip(letters, masked, strict=True))
+    return kept.encode("utf-8", "surrogateescape")
 
 
 def activity(original: Activity) -> Activity:

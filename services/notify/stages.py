@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.notify.model import CaseState, Clock, Delivery, Page, Purpose, Silence
-from services.notify.targets import named
+from services.notify.oncall.targets import named
 
 
 @dataclass(frozen=True, slots=True)

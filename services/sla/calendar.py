@@ -9,15 +9,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
 import holidays
-import tzdata
 
 from services.sla.model import Calendar
-from services.sla.spec import DAYS, MINUTES_A_DAY, CalendarSpec, minutes
+from services.sla.model.spec import DAYS, MINUTES_A_DAY, CalendarSpec, minutes
 
-LIBRARIES = f"tzdata {tzdata.IANA_VERSION}, holidays {holidays.__version__}"
+LIBRARIES = f"tzdata {version('tzdata')}, holidays {version('holidays')}"
 HORIZON = timedelta(days=3653)  # a deadline is searched this far
 MAX_WEEKS = 208  # a target may take this much of a calendar's weekly hours, so it is always found within the horizon
 
@@ -32,9 +32,7 @@ class CalendarError(ValueError):
 
 def compiled(name: str, version: int, spec: CalendarSpec) -> Calendar:
     """The calendar that a document describes."""
-    weekly = tuple(
-        tuple(sorted(_minutes(opens, closes) for opens, closes in spec.weekly.get(day, ()))) for day in DAYS
-    )
+    weekly = tuple(tuple(sorted(_minutes(opens, closes) for opens, closes in spec.weekly.get(day, ()))) for day in DAYS)
     official = spec.holidays
     return Calendar(
         name=name,
@@ -103,6 +101,10 @@ def _minutes(opens: str, closes: str) -> tuple[int, int]:
     return since, until if until > since else until + MINUTES_A_DAY
 
 
+def _new_year(year: int) -> datetime:
+    return datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
 def _naive(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(tzinfo=None)
 
@@ -129,7 +131,7 @@ def _openings(calendar: Calendar, since: datetime, until: datetime) -> Iterator[
 
 def _wall_openings(calendar: Calendar, since: datetime, until: datetime) -> Iterator[Interval]:
     """Open intervals in wall time, as if no clock ever changed; begins a day early for what lasts over midnight."""
-    midnight = datetime(since.year, since.month, since.day) - _DAY
+    midnight = since.replace(hour=0, minute=0, second=0, microsecond=0) - _DAY
     while midnight < until:
         hours = calendar.weekly[midnight.weekday()]
         if hours and not _holiday(calendar, midnight.date()):
@@ -161,7 +163,7 @@ def _offsets(zone: str, since: datetime, until: datetime) -> Iterator[tuple[date
     while since < until:
         changes = _changes(zone, since.year)
         at = bisect_right(changes, since, key=lambda change: change[0])
-        end = changes[at][0] if at < len(changes) else datetime(since.year + 1, 1, 1)
+        end = changes[at][0] if at < len(changes) else _new_year(since.year + 1)
         end = min(end, until)
         yield since, end, changes[at - 1][1]
         since = end
@@ -173,7 +175,7 @@ def _changes(zone: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
 
     Looks once a day and halves from there: no zone has ever changed twice within six days since 1907.
     """
-    info, at, end = ZoneInfo(zone), datetime(year, 1, 1), datetime(year + 1, 1, 1)
+    info, at, end = ZoneInfo(zone), _new_year(year), _new_year(year + 1)
     found = [(at, _offset(info, at))]
     while at < end:
         later = min(at + _DAY, end)

@@ -18,6 +18,7 @@ from shared.log.postgres_consumer import PostgresConsumer
 
 ANSWER_S = 2.0  # how long ``end_positions`` and ``committed`` may take
 TRIM_BATCH = 5_000
+LEASE_S = 5.0
 SCHEMA_LOCK = 0x746F6373696E  # advisory: "tocsin"
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -46,12 +47,19 @@ class PostgresLog:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, partitions: int, topics: Iterable[str] = tuple(TOPICS), alone: bool = False
+        self,
+        db: Database,
+        clock: Clock,
+        partitions: int,
+        topics: Iterable[str] = tuple(TOPICS),
+        lease_s: float = LEASE_S,
+        alone: bool = False,
     ) -> None:
         self.partitions = partitions
         self._db = db
         self._clock = clock
         self._topics = sorted(topics)
+        self._lease_s = lease_s
         self._alone = alone
         self._consumers: set[PostgresConsumer] = set()
 
@@ -63,10 +71,11 @@ class PostgresLog:
             version = await tx.scalar("SELECT number FROM version")
             if version != SCHEMA_VERSION:
                 raise LogMisconfigured(
-                    f"the schema log is of version {version}, and this Tocsin knows version {SCHEMA_VERSION}: run the newer"
+                    f"the schema log is of version {version}, and this Tocsin knows {SCHEMA_VERSION}: run the newer one"
                 )
             await tx.run(
-                "INSERT INTO head (topic, partition) SELECT topic, partition FROM unnest(CAST(:topics AS text[])) AS topic,"
+                "INSERT INTO head (topic, partition)"
+                " SELECT topic, partition FROM unnest(CAST(:topics AS text[])) AS topic,"
                 " generate_series(0, :partitions - 1) AS partition"
                 " WHERE NOT EXISTS (SELECT FROM head h WHERE h.topic = topic.topic)",
                 topics=self._topics,
@@ -140,7 +149,7 @@ class PostgresLog:
         return positions
 
     def consumer(self, group: str, topics: Sequence[str]) -> PostgresConsumer:
-        return PostgresConsumer(self._db, self._clock, self._consumers, group, topics, self.partitions)
+        return PostgresConsumer(self._db, self._clock, self._consumers, group, topics, self.partitions, self._lease_s)
 
     async def end_positions(self, topics: Sequence[str]) -> Positions:
         async with transaction(self._db, ANSWER_S) as tx:

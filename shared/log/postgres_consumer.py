@@ -12,7 +12,6 @@ from shared.log import OwnershipLost, Positions, Received, TopicPartition
 from shared.log.fairness import fair
 from shared.log.postgres_access import available, transaction, unpack
 
-LEASE_S = 5.0
 READ_BYTES = 16_000_000  # bodies of one poll, but for one record that is larger alone
 IDLE_FIRST_S, IDLE_LONGEST_S = 0.01, 0.1  # between looks for what other processes append
 
@@ -28,6 +27,7 @@ class PostgresConsumer:
         group: str,
         topics: Sequence[str],
         partitions: int,
+        lease_s: float,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -35,6 +35,7 @@ class PostgresConsumer:
         self._group = group
         self._topics = sorted(topics)
         self._partitions = partitions
+        self._lease_s = lease_s
         self._leases = self._fresh_leases()
         self._epochs: dict[int, int] = {}
         self._positions: dict[TopicPartition, int] = {}
@@ -43,7 +44,7 @@ class PostgresConsumer:
         self._turn = 0
 
     def _fresh_leases(self) -> Leases:
-        return Leases(self._db, [self._name(number) for number in range(self._partitions)], LEASE_S)
+        return Leases(self._db, [self._name(number) for number in range(self._partitions)], self._lease_s)
 
     async def start(self) -> None:
         self._leases = self._fresh_leases()
@@ -51,8 +52,9 @@ class PostgresConsumer:
         async with transaction(self._db) as tx:
             # A group that is known holds back ``trim`` before its first commit too.
             await tx.run(
-                "INSERT INTO progress (consumer, topic, partition, position) SELECT :group, topic, partition, 0"
-                " FROM head WHERE topic = ANY(CAST(:topics AS text[])) ORDER BY topic, partition ON CONFLICT DO NOTHING",
+                "INSERT INTO progress (consumer, topic, partition, position)"
+                " SELECT :group, topic, partition, 0 FROM head WHERE topic = ANY(CAST(:topics AS text[]))"
+                " ORDER BY topic, partition ON CONFLICT DO NOTHING",
                 group=self._group,
                 topics=self._topics,
             )
@@ -118,8 +120,9 @@ class PostgresConsumer:
             return []
         async with transaction(self._db) as tx:
             heads = await tx.rows(
-                "SELECT topic, partition, first_position, next_position FROM head WHERE topic = ANY(CAST(:topics AS text[]))"
-                " AND partition = ANY(CAST(:partitions AS int[])) ORDER BY topic, partition",
+                "SELECT topic, partition, first_position, next_position FROM head"
+                " WHERE topic = ANY(CAST(:topics AS text[])) AND partition = ANY(CAST(:partitions AS int[]))"
+                " ORDER BY topic, partition",
                 topics=self._topics,
                 partitions=sorted(self._epochs),
             )

@@ -55,6 +55,12 @@ class Client:
         """Any request, any answer."""
         return self._http.request(method, self.routes.base(path) + path, **how)
 
+    def at(self, base: str, path: str) -> Any:
+        """What one service says of itself: paths that every service has."""
+        answer = self._http.get(base + path)
+        assert answer.status_code == 200, f"{base}{path} gave {answer.status_code}: {answer.text[:1000]}"
+        return answer.json()
+
     def call(self, method: str, path: str, *expected: int, **how: Any) -> Any:
         answer = self.send(method, path, **how)
         assert answer.status_code in expected, f"{method} {path} gave {answer.status_code}: {answer.text[:1000]}"

@@ -16,7 +16,10 @@ ADAPTERS: Mapping[str, Adapter] = {
 
 def read(channel: str, raw: bytes, received: Received) -> Contact | Rejected:
     """What came in, normalized and redacted. Only what this gives may be stored, logged or published."""
-    return redacted(ADAPTERS[channel](raw, received))
+    outcome = ADAPTERS[channel](raw, received)
+    if isinstance(outcome, Rejected):
+        outcome = replace(outcome, raw=redact.raw(raw))
+    return redacted(outcome)
 
 
 def redacted(outcome: Contact | Rejected) -> Contact | Rejected:

@@ -27,6 +27,7 @@ class Rejected:
     reason: str
     detail: str
     salvage: Contact | None = None
+    raw: bytes | None = None  # what came in, where it can be kept
 
 
 Adapter = Callable[[bytes, Received], Contact | Rejected]

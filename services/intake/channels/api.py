@@ -2,10 +2,9 @@
 
 from pydantic import ValidationError
 
-from services.intake import identity
 from services.intake.channels.adapter import Received, Rejected
-from services.intake.model import Contact
-from services.intake.posted import AHEAD, NewContact
+from services.intake.model import Contact, identity
+from services.intake.model.posted import AHEAD, NewContact
 
 
 def read(raw: bytes, received: Received) -> Contact | Rejected:

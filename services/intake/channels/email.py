@@ -3,12 +3,12 @@
 import re
 from datetime import datetime, timedelta
 
-from services.intake import identity
+from services.intake import redact
 from services.intake.channels import automatic, markup, words
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.channels.mime import Headers, Part, Unreadable, parameters, parse
-from services.intake.model import Attachment, Contact, Mail
-from services.intake.posted import BODY_LIMIT, EARLIEST, SUBJECT_LIMIT
+from services.intake.model import Attachment, Contact, Mail, identity
+from services.intake.model.posted import BODY_LIMIT, EARLIEST, SUBJECT_LIMIT
 from shared.contracts.contacts import Customer
 from shared.contracts.words import Channel
 
@@ -25,7 +25,9 @@ def read(raw: bytes, received: Received) -> Contact | Rejected:
     try:
         mail = parse(raw)
     except Unreadable as wrong:
-        return Rejected(wrong.reason, wrong.detail, _salvage(raw, received))
+        return Rejected(
+            wrong.reason, wrong.detail, _contact(wrong.top, received) if wrong.top else _words(raw, received)
+        )
     contact = _contact(mail, received)
     if not (contact.subject or contact.body or contact.attachments or contact.customer.email):
         return Rejected("empty", "The mail has no sender, no subject, no text and no attachment.", contact)
@@ -182,11 +184,11 @@ def _attachment(part: Part) -> Attachment:
     return Attachment(name=name, type=part.kind[:120], size=len(part.content()), inline=inline)
 
 
-def _salvage(raw: bytes, received: Received) -> Contact | None:
-    """What a person could still read of it."""
-    text = words.decode(raw[:_SALVAGED]).strip()
-    seen = sum(letter.isprintable() or letter.isspace() for letter in text)
-    if not text or seen < 0.9 * len(text):
+def _words(raw: bytes, received: Received) -> Contact | None:
+    """What a person can still read in bytes that are no mail; nothing where they may hide what must be masked."""
+    plain = redact.raw(raw[:_SALVAGED])
+    text = plain.decode("ascii").strip() if plain else ""
+    if not text:
         return None
     return Contact(
         channel=Channel.EMAIL,

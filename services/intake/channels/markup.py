@@ -13,10 +13,10 @@ _TAG = re.compile(r"</?\s*([a-zA-Z][a-zA-Z0-9:]{0,30})")
 _UNSEEN = ("script", "style", "head", "title", "template", "noscript", "svg", "object")
 _UNSEEN_END = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in _UNSEEN}
 _BODY = re.compile(r"<body\b", re.IGNORECASE)
-_LINES = frozenset(
-    "address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr "
-    "li main nav ol option p pre section table tbody tfoot thead tr ul".split()
-)
+_LINES = frozenset((
+    *("address", "article", "aside", "br", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form"),
+    *("header", "li", "main", "nav", "option", "section", "tbody", "tfoot", "thead", "tr"),
+))  # fmt: skip
 _APART = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "pre", "hr"))
 _HUGE_REFERENCE = re.compile(r"&#0*\d{8,};?")  # html.unescape would choke on a number of thousands of digits
 

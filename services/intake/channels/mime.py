@@ -1,4 +1,4 @@
-"""The structure of a raw email: headers, and a tree of parts. Pure, linear in its input, never raises but ``Unreadable``.
+"""The structure of a raw email: headers, and a tree of parts. Pure, linear in its input, raises ``Unreadable`` only.
 
 Not the standard library's parser: its cost and its recursion grow with nesting, which a sender chooses. Here nesting,
 the number of parts and the length of a header are bounded, parts are places in one buffer, and the outer boundary is
@@ -28,11 +28,11 @@ _MAIL_FIELDS = frozenset(
 
 
 class Unreadable(Exception):
-    """The bytes cannot be read as a mail; ``reason`` is a stable name."""
+    """The bytes cannot be read as a mail; ``reason`` is a stable name. ``top`` is the mail without its parts."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, top: "Part | None" = None) -> None:
         super().__init__(detail)
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.top = reason, detail, top
 
 
 class Headers:
@@ -88,7 +88,11 @@ def parse(raw: bytes) -> Part:
     headers, start = _headers(raw, 0, len(raw))
     if not any(name.encode() in _MAIL_FIELDS for name, _ in headers.fields):
         raise Unreadable("not_an_email", "There is no header of a mail in it. Post the raw message, headers first.")
-    return _Reader(raw).part(headers, start, len(raw), 1, "text/plain")
+    try:
+        return _Reader(raw).part(headers, start, len(raw), 1, "text/plain")
+    except Unreadable as wrong:
+        wrong.top = Part(headers, "multipart/mixed", {}, raw, start, start)
+        raise
 
 
 class _Reader:
@@ -188,7 +192,9 @@ def parameters(text: str) -> dict[str, str]:
         name, value = found[1].lower(), _unquoted(found[2].strip())
         stem, star, number = name.rstrip("*").partition("*")
         if star and number.isascii() and number.isdecimal() and len(number) < 4:
-            pieces.setdefault(stem + ("*" if name.endswith("*") or stem + "*" in pieces else ""), []).append((int(number), value))
+            pieces.setdefault(stem + ("*" if name.endswith("*") or stem + "*" in pieces else ""), []).append(
+                (int(number), value)
+            )
         else:
             plain.setdefault(stem + ("*" if name.endswith("*") else ""), value)
     for name, numbered in pieces.items():

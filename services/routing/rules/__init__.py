@@ -10,7 +10,7 @@ from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule,
 from services.routing.rules import work
 from services.routing.rules.facts import BY_NAME, ENVIRONMENT, inputs, values
 from services.routing.rules.reading import fields
-from services.routing.rules.reasons import holds, why, why_not
+from services.routing.rules.reasons import why, why_not
 from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
 from shared.contracts.envelope import Because
@@ -72,7 +72,7 @@ def _compile(rule: RuleSpec) -> Rule:
         raise
     work.check(rule.when)
     for where, literal in work.patterns(rule.when):
-        probe = holds(ENVIRONMENT.compile(f"''.matches({literal})"), ENVIRONMENT.activation({}))
+        probe = ENVIRONMENT.compile(f"''.matches({literal})").evaluate(ENVIRONMENT.activation({}))
         if probe.reason:
             raise ConditionError(f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern.")
     return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))))
@@ -86,7 +86,7 @@ def match(compiled: Compiled, facts: ContactFacts) -> Match:
     tags: dict[str, None] = {}
     for rule in compiled.rules:
         then = rule.spec.then
-        if (first is not None and not then.tags) or not holds(rule.condition, activation).holds:
+        if (first is not None and not then.tags) or not rule.condition.evaluate(activation).holds:
             continue
         first = first or rule
         tags.update(dict.fromkeys(then.tags))
@@ -111,7 +111,7 @@ def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:
     said: list[WhyNot] = []
     more = 0
     for rule in compiled.rules:
-        if holds(rule.condition, activation).holds:
+        if rule.condition.evaluate(activation).holds:
             break
         if len(said) < MAX_EXPLAINED:
             said.append(WhyNot(rule.spec.id, why_not(rule.spec.when, known, activation)))

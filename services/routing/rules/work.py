@@ -25,7 +25,7 @@ _READERS = frozenset(
     {"contains", "startsWith", "endsWith", "indexOf", "lastIndexOf", "lowerAscii", "upperAscii", "trim", "substring"}
     | {"reverse", "charAt", "size", "matches", "string", "bytes"}
 )
-_REPEAT = re.compile(r"(?P<group>[)}])?\{(?P<least>\d*)(?:,(?P<most>\d*))?\}")
+_REPEAT = re.compile(r"(?P<group>(?<=[)}]))?\{(?P<least>\d*)(?:,(?P<most>\d*))?\}")
 _FIXED_OFFSET = re.compile(r"[+-]?\d{2}:\d{2}|UTC")
 
 
@@ -120,7 +120,7 @@ def pattern_size(pattern: str) -> int:
     size, times = len(pattern), 1
     for repeat in _REPEAT.finditer(pattern):
         count = max(int(number or 0) for number in (repeat["least"][:6], (repeat["most"] or "")[:6]))
-        if repeat["group"]:
+        if repeat["group"] is not None:
             times *= max(count, 1)
         else:
             size += count

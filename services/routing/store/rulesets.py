@@ -13,6 +13,7 @@ from shared import resources
 from shared.db import Tx, to_json
 
 TEAM = "team"
+ACTIVE = ("ruleset", "active")  # kind and name of the resource that says which version is active, and names its teams
 FIRST_TEAM = "frontline"
 FIRST_AUTHOR = "first start"
 
@@ -96,15 +97,30 @@ async def create(tx: Tx, spec: RulesetSpec, author: str, note: str | None, now: 
     return StoredRuleset(version, RulesetState.DRAFT, spec, author, note, now, None)
 
 
-async def activate(tx: Tx, version: int, now: datetime) -> None:
-    """Make a version the active one and retire the one before. The caller holds the configuration row."""
-    await tx.run("UPDATE ruleset SET state = 'retired' WHERE state = 'active' AND version <> :version", version=version)
+async def activate(tx: Tx, chosen: StoredRuleset, by: str, now: datetime) -> None:
+    """Make a version the active one and retire the one before. The caller holds the configuration row.
+
+    Which is active is a resource too: so every activation is kept with who did it, and batches see it move.
+    """
+    await tx.run(
+        "UPDATE ruleset SET state = 'retired' WHERE state = 'active' AND version <> :version", version=chosen.version
+    )
     await tx.run(
         "UPDATE ruleset SET state = 'active', activated_at = :now WHERE version = :version AND state <> 'active'",
-        version=version,
+        version=chosen.version,
         now=now,
     )
-    await resources.touch(tx)
+    body = {"version": chosen.version, "teams": chosen.spec.teams()}
+    await resources.put(tx, *ACTIVE, body, by, now)
+
+
+def uses_of_team(snapshot: resources.Snapshot, team: str) -> list[str]:
+    """What stands in the way of deleting a team: where the active ruleset names it."""
+    kind, name = ACTIVE
+    active = snapshot.of(kind).get(name)
+    if active is None or team not in active.body["teams"]:
+        return []
+    return [f"{active.body['teams'][team]} of ruleset {active.body['version']}, which is active"]
 
 
 async def first_start(tx: Tx, now: datetime) -> None:
@@ -115,4 +131,4 @@ async def first_start(tx: Tx, now: datetime) -> None:
     await resources.put(tx, TEAM, FIRST_TEAM, {"time_zone": "UTC", "members": []}, FIRST_AUTHOR, now)
     spec = RulesetSpec(fallback=FallbackSpec(team=FIRST_TEAM))
     made = await create(tx, spec, FIRST_AUTHOR, "Everything to frontline", now)
-    await activate(tx, made.version, now)
+    await activate(tx, made, FIRST_AUTHOR, now)

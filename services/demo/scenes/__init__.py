@@ -1,0 +1,1 @@
+"""The story, scene by scene. Each scene claims only what it measured."""

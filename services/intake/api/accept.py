@@ -1,0 +1,178 @@
+"""Contacts into cases: many at once, in one transaction and a fixed number of statements.
+
+A request brings one contact, a batch up to 500; either is a group here. In order: claim marks (the same contact again),
+claim trails (the case it belongs to), lock the cases, place each contact, decide, save.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from services.intake.decide import with_contact
+from services.intake.model import Arrival, CaseFile, Contact, Happening
+from services.intake.store import claims, contacts
+from services.intake.store.claims import Claim
+from services.intake.threads import Key, Place, connected, explain, mark, place, rebinds, trail
+from shared.batch import Input, Work
+from shared.errors import Problem, conflict
+from shared.runtime import Runtime
+
+ATTEMPTS = 5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an accepted contact."""
+
+    contact_id: UUID
+    case_id: UUID
+    case_number: str
+    opened_case: bool
+    duplicate: bool = False
+
+
+class Moved(Exception):
+    """A case was merged between finding and locking it: begin again."""
+
+
+async def attempts(runtime: Runtime[CaseFile], body: Callable[[Work[CaseFile]], Awaitable[T]]) -> T:
+    """Do ``body`` in a transaction; again in a new one where a case moved meanwhile."""
+    for _ in range(ATTEMPTS):
+        try:
+            async with runtime.unit() as work:
+                return await body(work)
+        except Moved:
+            continue
+    raise Problem(503, "unavailable", "Cases are being merged under this request. Repeat it.", {"Retry-After": "1"})
+
+
+@dataclass(slots=True)
+class _New:
+    """A contact that is not here yet, on its way to a case."""
+
+    id: UUID
+    contact: Contact
+    fresh: UUID  # the case it would open
+    traceparent: str | None
+    where: Place = field(default_factory=Place)
+    number: int = 0
+
+    @property
+    def case_id(self) -> UUID:
+        return self.where.joins or self.fresh
+
+
+async def accept(
+    work: Work[CaseFile], offered: Sequence[Contact], traceparent: str | None = None
+) -> list[Accepted | Problem]:
+    """File contacts, in order. Gives for each its answer, or the problem for which nothing was done about it."""
+    mine = [_New(work.ids.new(), each, work.ids.new(), traceparent) for each in offered]
+    marks = [mark(each.contact) for each in mine]
+    wanted = [
+        Claim(key, subject_id=new.id, fingerprint=new.contact.fingerprint)
+        for key, new in zip(marks, mine, strict=True)
+        if key
+    ]
+    held = await claims.take(work.tx, wanted, work.now)
+    new = [each for key, each in zip(marks, mine, strict=True) if key is None or held[key].subject_id == each.id]
+    answers = await _file(work, new)
+    twice = [key for key, each in zip(marks, mine, strict=True) if key and held[key].subject_id != each.id]
+    answers |= await _first_answers(work, [held[key] for key in twice], answers)
+    return [_answer(key, each, held, answers) for key, each in zip(marks, mine, strict=True)]
+
+
+async def _first_answers(
+    work: Work[CaseFile], held: Sequence[Claim], answers: dict[UUID, Accepted]
+) -> dict[UUID, Accepted]:
+    earlier = [claim.subject_id for claim in held if claim.subject_id and claim.subject_id not in answers]
+    first = await contacts.first_answers(work.tx, earlier)
+    return {i: Accepted(i, f.case_id, f"C-{f.number}", f.opened_case) for i, f in first.items()}
+
+
+def _answer(key: Key | None, new: _New, held: dict[Key, Claim], answers: dict[UUID, Accepted]) -> Accepted | Problem:
+    if key is None or held[key].subject_id == new.id:
+        return answers[new.id]
+    owner = held[key]
+    if owner.fingerprint != new.contact.fingerprint:
+        what = f"external_id {new.contact.external_id!r}" if key.kind == "external" else "Message-ID"
+        detail = (
+            f"This {what} came before with other content. An id names one message: send a new one for a new message."
+        )
+        return conflict("different-content", detail, contact_id=str(owner.subject_id))
+    first = answers.get(owner.subject_id) if owner.subject_id else None
+    if first is None:
+        return conflict("gone", "This contact was accepted before and is no longer here.")
+    return Accepted(first.contact_id, first.case_id, first.case_number, first.opened_case, duplicate=True)
+
+
+async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepted]:
+    """Put each new contact into its case; gives the answers by contact."""
+    if not new:
+        return {}
+    leads = await claims.take(
+        work.tx, (Claim(key, case_id=each.fresh) for each in new for key in trail(each.contact)), work.now
+    )
+    fresh = {each.fresh for each in new}
+    found = {key: claim.case_id for key, claim in leads.items() if claim.case_id and claim.case_id not in fresh}
+    final = await claims.final_cases(work.tx, list(found.values()))
+    holders = {key: final[case_id] for key, case_id in found.items() if case_id in final}
+    files = await _lock_and_load(work, sorted(set(holders.values())))
+    bound = _place_all(new, dict(holders), dict(files))
+    await _number(work, new, files)
+    names = {i: file.name for i, file in files.items()} | {each.case_id: f"C-{each.number}" for each in new}
+    await work.lock(sorted({each.case_id for each in new}))
+    awaited = [key for key, claim in leads.items() if claim.case_id is None]
+    arrived = await contacts.take_waiting(work.tx, awaited)
+    inputs = [
+        Input(
+            each.case_id,
+            Arrival(each.id, each.contact, each.number, explain(each.where, names), each.where.follows),
+            each.traceparent,
+        )
+        for each in new
+    ]
+    inputs += [Input(bound[key], Happening(activity)) for key, group in arrived.items() for activity in group]
+    await claims.lead(work.tx, {key: case_id for key, case_id in bound.items() if leads[key].case_id != case_id})
+    await work.apply(inputs)
+    return {
+        each.id: Accepted(each.id, each.case_id, names[each.case_id], opened_case=each.where.joins is None)
+        for each in new
+    }
+
+
+async def _lock_and_load(work: Work[CaseFile], case_ids: Sequence[UUID]) -> dict[UUID, CaseFile]:
+    """Raises ``Moved`` where one was merged before it could be locked."""
+    if not case_ids:
+        return {}
+    await work.lock(case_ids)
+    files = dict(await work.service.store.load(work.tx, case_ids, work.now))
+    if any(file.merged_into for file in files.values()):
+        raise Moved
+    return files
+
+
+def _place_all(new: Sequence[_New], holders: dict[Key, UUID], files: dict[UUID, CaseFile]) -> dict[Key, UUID]:
+    """Decide where each goes, in order: a later one may join what an earlier one opened. Gives where keys lead now."""
+    together = connected([each.contact for each in new])
+    bound: dict[Key, UUID] = {}
+    for each in new:
+        each.where = place(each.contact, holders, files)
+        changed = rebinds(each.contact, holders, each.case_id, each.where.follows)
+        bound |= changed
+        if together:
+            holders |= changed
+            file = files.get(each.case_id) or CaseFile(each.case_id)
+            files[each.case_id] = with_contact(file, Arrival(each.id, each.contact, 0, explain(Place(), {})))
+    return bound
+
+
+async def _number(work: Work[CaseFile], new: Sequence[_New], files: dict[UUID, CaseFile]) -> None:
+    """Give each contact the number of its case: the one it has, or a new one."""
+    opened = list(dict.fromkeys(each.case_id for each in new if each.case_id not in files))
+    given = dict(zip(opened, await contacts.numbers(work.tx, len(opened)), strict=True))
+    for each in new:
+        file = files.get(each.case_id)
+        each.number = (file.number if file else None) or given[each.case_id]

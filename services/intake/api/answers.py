@@ -1,0 +1,232 @@
+"""What intake answers."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import Row
+
+from services.intake.model import Attachment, case_number
+from shared.contracts.contacts import Customer
+from shared.contracts.envelope import Because
+from shared.contracts.words import ActivityKind, Channel, Priority, Status
+from shared.db import from_json
+from shared.http import Answer
+
+
+class ContactAccepted(Answer):
+    """Committed. ``duplicate``: it was accepted before, and this is the answer it got."""
+
+    contact_id: UUID
+    case_id: UUID
+    case_number: str
+    opened_case: bool
+    duplicate: bool = False
+
+
+class Quarantined(Answer):
+    """Kept, but no contact until a person releases it."""
+
+    quarantined: Literal[True] = True
+    id: UUID
+    reason: str
+    detail: str
+
+
+class ActivityRecorded(Answer):
+    """Committed. ``waiting``: no contact of its thread has come yet; it will be on the case of the first one."""
+
+    activity_id: UUID
+    case_id: UUID | None
+    waiting: bool
+    duplicate: bool = False
+
+
+class ContactAnswer(Answer):
+    id: UUID
+    case_id: UUID
+    case_number: str
+    opened_case: bool
+    channel: Channel
+    source: str | None
+    external_id: str | None
+    thread: str | None
+    url: str | None
+    occurred_at: datetime
+    stated_at: str | None
+    received_at: datetime
+    customer: Customer
+    subject: str
+    body: str
+    language: str | None
+    reason: str | None
+    tags: list[str]
+    attributes: dict[str, JsonValue]
+    attachments: list[Attachment]
+    automated: str | None
+    history: bool
+    redactions: int
+    remarks: list[str]
+    because: Because
+    erased_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "ContactAnswer":
+        stored = ("customer", "tags", "attributes", "attachments", "remarks", "because")
+        values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        read = {name: from_json(values[name]) for name in stored}
+        return cls.model_validate(values | read | {"case_number": case_number(row.number)})
+
+
+class ActivityAnswer(Answer):
+    id: UUID
+    case_id: UUID
+    kind: ActivityKind
+    occurred_at: datetime
+    received_at: datetime
+    source: str | None
+    thread: str | None
+    external_id: str | None
+    actor: str | None
+    public: bool
+    automated: bool
+    status: Status | None
+    priority: Priority | None
+    tags: list[str] | None
+    score: int | None
+    scale: int | None
+    text: str
+    history: bool
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "ActivityAnswer":
+        values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        return cls.model_validate(values | {"tags": from_json(row.tags) if row.tags is not None else None})
+
+
+class CaseLine(Answer):
+    """A case in a list."""
+
+    id: UUID
+    number: str
+    status: Status
+    channel: Channel
+    source: str | None
+    thread: str | None
+    url: str | None
+    subject: str
+    customer: Customer
+    opened_at: datetime
+    follows: UUID | None
+    merged_into: UUID | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "CaseLine":
+        return cls.model_validate(_case_values(cls, row))
+
+
+class CaseAnswer(CaseLine):
+    """A case with its newest contacts and activities, oldest first, and how many of each there are in all."""
+
+    contacts: list[ContactAnswer]
+    contacts_total: int
+    activities: list[ActivityAnswer]
+    activities_total: int
+
+    @classmethod
+    def whole(
+        cls, row: Row[Any], contacts: Sequence[Row[Any]], activities: Sequence[Row[Any]], totals: tuple[int, int]
+    ) -> "CaseAnswer":
+        parts = {
+            "contacts": [ContactAnswer.of(each) for each in contacts],
+            "contacts_total": totals[0],
+            "activities": [ActivityAnswer.of(each) for each in activities],
+            "activities_total": totals[1],
+        }
+        return cls.model_validate(_case_values(cls, row) | parts)
+
+
+def _case_values(model: type[Answer], row: Row[Any]) -> dict[str, Any]:
+    values = {name: value for name, value in row._mapping.items() if name in model.model_fields}
+    return values | {"number": case_number(row.number), "customer": from_json(row.customer)}
+
+
+class Merged(Answer):
+    case_id: UUID
+    merged_into: UUID
+    number: str
+
+
+class Erased(Answer):
+    """What was blanked. Counts and times stay; topics forget by retention."""
+
+    cases: int
+    quarantined: int
+
+
+class QuarantineItem(Answer):
+    """Something that is no contact. ``readable``: it can be released as one."""
+
+    id: UUID
+    state: str
+    received_at: datetime
+    channel: str
+    source: str | None
+    mailbox: str
+    sender: str | None
+    reason: str
+    detail: str
+    size: int
+    sha256: str | None
+    readable: bool
+    subject: str | None
+    body: str | None
+    raw: str | None
+    settled_at: datetime | None
+    settled_by: str | None
+    settled_why: str | None
+    contact_id: UUID | None
+
+    @classmethod
+    def of(cls, row: Row[Any], whole: bool = False) -> "QuarantineItem":
+        values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
+        salvage = from_json(row.salvage) if row.salvage is not None else None
+        return cls.model_validate(
+            values
+            | {
+                "sha256": bytes(row.sha256).hex() if row.sha256 is not None else None,
+                "readable": salvage is not None,
+                "subject": salvage["subject"] if salvage else None,
+                "body": salvage["body"] if salvage and whole else None,
+                "raw": bytes(row.raw).decode("utf-8", "replace") if row.raw is not None and whole else None,
+            }
+        )
+
+
+class WaitingActivity(Answer):
+    """An activity of a thread that no contact has come of."""
+
+    id: UUID
+    source: str
+    thread: str
+    received_at: datetime
+    kind: ActivityKind
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "WaitingActivity":
+        return cls(
+            id=row.id,
+            source=row.source,
+            thread=row.thread,
+            received_at=row.received_at,
+            kind=from_json(row.activity)["kind"],
+        )
+
+
+class VolumeAnswer(Answer):
+    date: date
+    active_customers: int | None
+    transactions: int | None
+    updated_at: datetime

@@ -1,0 +1,18 @@
+"""How intake is put together."""
+
+from services.intake import CARD
+from services.intake.api import routes
+from services.intake.decide import decide
+from services.intake.model import CaseFile
+from services.intake.store import IntakeStore, metadata, reads
+from shared.batch import Service
+from shared.runtime import Runtime
+from shared.service import Assembly
+
+
+def service() -> Service[CaseFile]:
+    return Service(CARD, IntakeStore(), decide, metadata)
+
+
+def assemble(runtime: Runtime[CaseFile]) -> Assembly:
+    return Assembly(router=routes(runtime), ledger=reads.ledger)

@@ -1,0 +1,100 @@
+"""Names that one row owns: external ids, Message-IDs, threads. The loser of a race waits for the winner's answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.intake.threads import Key
+from shared.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A name, and who shall own it if it is free."""
+
+    key: Key
+    case_id: UUID | None = None
+    subject_id: UUID | None = None
+    fingerprint: bytes | None = None
+
+
+async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Claim]:
+    """Claim names in one order, the first of equal ones; gives who owns each. One statement.
+
+    Also locks the rows until the end of the transaction, so that what a thread leads to cannot change meanwhile:
+    DO UPDATE waits for a rival's transaction, locks, and returns the row, where DO NOTHING would return none.
+    """
+    first: dict[Key, Claim] = {}
+    for claim in wanted:
+        first.setdefault(claim.key, claim)
+    if not first:
+        return {}
+    ordered = [first[key] for key in sorted(first)]
+    rows = await tx.rows(
+        "INSERT INTO claim AS c (kind, scope, name, case_id, subject_id, fingerprint, claimed_at)"
+        " SELECT kind, scope, name, case_id, subject_id, fingerprint, :now FROM unnest(CAST(:kinds AS text[]),"
+        " CAST(:scopes AS text[]), CAST(:names AS text[]), CAST(:cases AS uuid[]), CAST(:subjects AS uuid[]),"
+        " CAST(:prints AS bytea[])) WITH ORDINALITY AS n (kind, scope, name, case_id, subject_id, fingerprint, place)"
+        " ORDER BY place ON CONFLICT (kind, scope, name) DO UPDATE SET claimed_at = c.claimed_at"
+        " RETURNING kind, scope, name, case_id, subject_id, fingerprint",
+        kinds=[claim.key.kind for claim in ordered],
+        scopes=[claim.key.scope for claim in ordered],
+        names=[claim.key.name for claim in ordered],
+        cases=[claim.case_id for claim in ordered],
+        subjects=[claim.subject_id for claim in ordered],
+        prints=[claim.fingerprint for claim in ordered],
+        now=now,
+    )
+    held = (
+        Claim(
+            Key(row.kind, row.scope, row.name),
+            row.case_id,
+            row.subject_id,
+            None if row.fingerprint is None else bytes(row.fingerprint),
+        )
+        for row in rows
+    )
+    return {claim.key: claim for claim in held}
+
+
+async def lead(tx: Tx, keys: Mapping[Key, UUID]) -> None:
+    """Let names lead to other cases from now on. They must be held by this transaction."""
+    if not keys:
+        return
+    await tx.run(
+        "UPDATE claim c SET case_id = n.case_id FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]),"
+        " CAST(:names AS text[]), CAST(:cases AS uuid[])) AS n (kind, scope, name, case_id)"
+        " WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name",
+        kinds=[key.kind for key in keys],
+        scopes=[key.scope for key in keys],
+        names=[key.name for key in keys],
+        cases=list(keys.values()),
+    )
+
+
+async def release(tx: Tx, keys: Sequence[Key]) -> None:
+    """Give up names that this transaction claimed."""
+    if not keys:
+        return
+    await tx.run(
+        "DELETE FROM claim c USING unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:names AS text[]))"
+        " AS n (kind, scope, name) WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name",
+        kinds=[key.kind for key in keys],
+        scopes=[key.scope for key in keys],
+        names=[key.name for key in keys],
+    )
+
+
+async def final_cases(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """For each case that exists, itself, or the one it went into through any number of merges."""
+    if not case_ids:
+        return {}
+    rows = await tx.rows(
+        "WITH RECURSIVE chain AS ("
+        " SELECT id AS asked, id, merged_into FROM case_file WHERE id = ANY(CAST(:ids AS uuid[]))"
+        " UNION ALL SELECT c.asked, f.id, f.merged_into FROM chain c JOIN case_file f ON f.id = c.merged_into)"
+        " SELECT asked, id FROM chain WHERE merged_into IS NULL ORDER BY asked",
+        ids=sorted(set(case_ids)),
+    )
+    return {row.asked: row.id for row in rows}

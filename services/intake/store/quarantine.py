@@ -1,0 +1,130 @@
+"""What could not become a contact by itself, until a person releases or drops it; and who asked to be forgotten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from services.intake.model import Contact
+from services.intake.store import bulk, tables
+from shared.db import Tx, from_json
+
+STATES = ("open", "released", "dropped")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One quarantined thing. ``raw`` is set only where it could be redacted, ``sha256`` only where not."""
+
+    id: UUID
+    received_at: datetime
+    channel: str
+    source: str | None
+    mailbox: str
+    reason: str
+    detail: str
+    size: int
+    raw: bytes | None
+    sha256: bytes | None
+    salvage: Contact | None
+
+
+async def keep(tx: Tx, held: Held) -> None:
+    sender = held.salvage.customer.email if held.salvage else None
+    row = {
+        "id": held.id,
+        "received_at": held.received_at,
+        "channel": held.channel,
+        "source": held.source,
+        "mailbox": held.mailbox,
+        "sender": sender,
+        "reason": held.reason,
+        "detail": held.detail,
+        "size": held.size,
+        "raw": held.raw,
+        "sha256": held.sha256,
+        "salvage": held.salvage.model_dump(mode="json") if held.salvage else None,
+        "state": "open",
+    }
+    await bulk.insert(tx, tables.quarantine, [row])
+
+
+async def listing(tx: Tx, state: str | None, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row[Any]]:
+    at, last = before or (None, None)
+    return await tx.rows(
+        "SELECT * FROM quarantine WHERE (CAST(:state AS text) IS NULL OR state = :state) AND (CAST(:at AS timestamptz)"
+        " IS NULL OR (received_at, id) < (:at, CAST(:last AS uuid))) ORDER BY received_at DESC, id DESC LIMIT :limit",
+        state=state,
+        at=at,
+        last=last,
+        limit=limit,
+    )
+
+
+async def one(tx: Tx, held_id: UUID, lock: bool = False) -> Row[Any] | None:
+    return await tx.one(f"SELECT * FROM quarantine WHERE id = :id{' FOR UPDATE' if lock else ''}", id=held_id)
+
+
+def salvage(row: Row[Any]) -> Contact | None:
+    return None if row.salvage is None else Contact.model_validate(from_json(row.salvage))
+
+
+async def settle(
+    tx: Tx, held_id: UUID, state: str, by: str, why: str | None, contact_id: UUID | None, now: datetime
+) -> None:
+    """Released or dropped: its content goes, what happened to it stays."""
+    await tx.run(
+        "UPDATE quarantine SET state = :state, settled_at = :now, settled_by = :by, settled_why = :why,"
+        " contact_id = :contact_id, raw = NULL, salvage = NULL, sender = NULL WHERE id = :id",
+        state=state,
+        now=now,
+        by=by,
+        why=why,
+        contact_id=contact_id,
+        id=held_id,
+    )
+
+
+async def identities(tx: Tx, named: Sequence[str]) -> frozenset[str]:
+    """Every id, address and number that is the customer's whom these name: theirs by a common id or address."""
+    rows = await tx.rows(
+        "SELECT DISTINCT customer_id, customer_email FROM contact WHERE customer_id = ANY(CAST(:named AS text[]))"
+        " OR customer_email = ANY(CAST(:named AS text[])) ORDER BY customer_id, customer_email",
+        named=list(named),
+    )
+    found = {each for row in rows for each in (row.customer_id, row.customer_email) if each}
+    return frozenset((*named, *found))
+
+
+async def cases_of(tx: Tx, known_as: frozenset[str], limit: int) -> list[UUID]:
+    """Cases that still hold something of the customer, and those that such cases were merged into."""
+    rows = await tx.rows(
+        "WITH RECURSIVE theirs AS (SELECT DISTINCT case_id AS id FROM ("
+        " SELECT case_id FROM contact WHERE customer_id = ANY(CAST(:who AS text[]))"
+        " UNION SELECT case_id FROM contact WHERE customer_email = ANY(CAST(:who AS text[]))"
+        " UNION SELECT case_id FROM contact WHERE customer_phone = ANY(CAST(:who AS text[]))"
+        " UNION SELECT id FROM case_file WHERE customer_id = ANY(CAST(:who AS text[]))"
+        " UNION SELECT id FROM case_file WHERE customer_email = ANY(CAST(:who AS text[]))"
+        " UNION SELECT id FROM case_file WHERE customer_phone = ANY(CAST(:who AS text[]))"
+        " ) found ORDER BY id LIMIT :limit),"
+        " wider AS (SELECT id FROM theirs UNION SELECT f.merged_into FROM case_file f JOIN wider w ON f.id = w.id"
+        " WHERE f.merged_into IS NOT NULL)"
+        " SELECT id FROM wider ORDER BY id",
+        who=sorted(known_as),
+        limit=limit,
+    )
+    return [row.id for row in rows]
+
+
+async def forget(tx: Tx, known_as: frozenset[str], now: datetime) -> int:
+    """Drop what is quarantined of a customer. Gives how many."""
+    return await tx.run(
+        "UPDATE quarantine SET state = 'dropped', settled_at = :now, settled_why = 'The customer asked to be"
+        " forgotten.', raw = NULL, salvage = NULL, sender = NULL WHERE sender = ANY(CAST(:who AS text[]))"
+        " AND state = 'open'",
+        now=now,
+        who=sorted(known_as),
+    )

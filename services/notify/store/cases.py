@@ -1,0 +1,195 @@
+"""The state of cases: load and save in bulk, a fixed number of statements each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from services.notify.model import CaseState, Clock, Delivery, Facts, Page, Policy, Purpose, Silence
+from services.notify.model.specs import EscalationPolicySpec, On
+from services.notify.store import tables
+from services.notify.store.bulk import insert_new, upsert
+from services.notify.store.configuration import build
+from services.notify.store.lanes import block, new_lanes
+from shared.batch import Change
+from shared.contracts.clocks import CaseSummary
+from shared.contracts.envelope import Because
+from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
+from shared.db import Tx, from_json
+from shared.resources import Configured
+
+T = TypeVar("T")
+
+MAX_SILENCES = 1_000  # in force at once
+PAGE_COLUMNS = "p.*, ARRAY(SELECT c.clock_id FROM page_clock c WHERE c.page_id = p.id ORDER BY c.place) AS clocks"
+
+
+class NotifyStore:
+    def __init__(self) -> None:
+        self._configuration = Configured(build)
+
+    async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, CaseState]:
+        configuration = await self._configuration.read(tx)
+        silences = await in_force(tx, now)
+        facts = await _facts(tx, case_ids)
+        pages = await _pages(tx, case_ids)
+        deliveries = await _deliveries(tx, case_ids, [page.id for page in pages.values()])
+        known = {i for page in pages.values() for i in page.clocks}
+        known |= {each.clock_id for of in deliveries.values() for each in of.values()}
+        clocks = await _clocks(tx, case_ids, known)
+        return {
+            case_id: CaseState(
+                case_id,
+                configuration,
+                silences,
+                facts.get(case_id, Facts()),
+                clocks.get(case_id, {}),
+                pages.get(case_id),
+                deliveries.get(case_id, {}),
+            )
+            for case_id in case_ids
+        }
+
+    async def save(self, tx: Tx, changes: Sequence[Change[CaseState]], now: datetime) -> None:
+        moved = [change for change in changes if change.before is not change.after]
+        states = [(change.before, change.after) for change in moved]
+        pages = [(change.before.page, page) for change in moved for page in _touched(change)]
+        clocks = [{"case_id": a.case_id, **_plain(c)} for b, a in states for c in _new(b.clocks, a.clocks)]
+        deliveries = [(a.case_id, d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
+        await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
+        await upsert(tx, tables.clock, clocks)
+        await upsert(tx, tables.page, [_page_row(page) for _, page in pages])
+        await insert_new(tx, tables.page_clock, [row for b, page in pages for row in _joined(b, page)])
+        await insert_new(tx, tables.page_entry, [_plain(entry) for _, a in states for entry in a.history])
+        await insert_new(tx, tables.lane, new_lanes({d.lane: d.way for _, d in deliveries}))
+        await upsert(tx, tables.delivery, [{"case_id": case_id, **_plain(d)} for case_id, d in deliveries])
+        await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
+        await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})
+
+
+def _touched(change: Change[CaseState]) -> list[Page]:
+    """Every page that a batch changed: one may have ended and the next begun."""
+    found = {page.id: page for decision in change.decisions if (page := decision.state.page) is not None}
+    return [page for page in found.values() if page != change.before.page]
+
+
+def _new(before: Mapping[UUID, T], after: Mapping[UUID, T]) -> list[T]:
+    return [each for key, each in after.items() if before.get(key) is not each]
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass as a row: its fields are named like the columns."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _joined(before: Page | None, page: Page) -> list[dict[str, Any]]:
+    known = before.clocks if before is not None and before.id == page.id else ()
+    return [
+        {"page_id": page.id, "clock_id": clock_id, "place": place}
+        for place, clock_id in enumerate(page.clocks)
+        if clock_id not in known
+    ]
+
+
+def _facts_row(state: CaseState) -> dict[str, Any]:
+    return {"case_id": state.case_id, **_plain(state.facts)}
+
+
+def _page_row(page: Page) -> dict[str, Any]:
+    row = _plain(page)
+    policy = page.policy
+    return {
+        **{name: each for name, each in row.items() if name not in ("clocks", "policy")},
+        "policy_name": policy.name,
+        "policy_version": policy.version,
+        "policy_spec": policy.spec,
+    }
+
+
+async def in_force(tx: Tx, now: datetime) -> tuple[Silence, ...]:
+    rows = await tx.rows(
+        'SELECT * FROM silence WHERE "end" > :now ORDER BY "end" DESC, id LIMIT :limit', now=now, limit=MAX_SILENCES
+    )
+    return tuple(of_row(Silence, row) for row in rows)
+
+
+async def _facts(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Facts]:
+    rows = await tx.rows(
+        "SELECT * FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id", ids=list(case_ids)
+    )
+    return {row.case_id: facts_of(row) for row in rows}
+
+
+def facts_of(row: Row[Any]) -> Facts:
+    summary = CaseSummary.model_validate(from_json(row.summary)) if row.summary is not None else None
+    return of_row(Facts, row, teams_seen=tuple(from_json(row.teams_seen)), summary=summary)
+
+
+async def _pages(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Page]:
+    """The latest page of each case."""
+    rows = await tx.rows(
+        f"SELECT DISTINCT ON (p.case_id) {PAGE_COLUMNS} FROM page p WHERE p.case_id = ANY(CAST(:ids AS uuid[]))"
+        " ORDER BY p.case_id, p.number DESC",
+        ids=list(case_ids),
+    )
+    return {row.case_id: page_of(row) for row in rows}
+
+
+def page_of(row: Row[Any]) -> Page:
+    spec = EscalationPolicySpec.model_validate(from_json(row.policy_spec))
+    return of_row(
+        Page,
+        row,
+        state=PageState(row.state),
+        policy=Policy(row.policy_name, row.policy_version, spec),
+        clocks=tuple(row.clocks),
+        because=Because.model_validate(from_json(row.because)),
+        rounds=tuple(from_json(row.rounds)),
+        troubles=tuple(from_json(row.troubles)),
+    )
+
+
+async def _deliveries(tx: Tx, case_ids: Sequence[UUID], page_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, Delivery]]:
+    """Those of the latest pages, and of earlier ones what is not finished."""
+    rows = await tx.rows(
+        "SELECT * FROM delivery WHERE page_id = ANY(CAST(:pages AS uuid[])) UNION"
+        " SELECT * FROM delivery WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+        " AND (state IN ('queued', 'held', 'unknown') OR token IS NOT NULL) ORDER BY created_at, id",
+        pages=list(page_ids),
+        ids=list(case_ids),
+    )
+    found: dict[UUID, dict[UUID, Delivery]] = {}
+    for row in rows:
+        found.setdefault(row.case_id, {})[row.id] = delivery_of(row)
+    return found
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    return of_row(Delivery, row, purpose=Purpose(row.purpose), on=On(row.on), state=DeliveryState(row.state))
+
+
+async def _clocks(tx: Tx, case_ids: Sequence[UUID], known: set[UUID]) -> dict[UUID, dict[UUID, Clock]]:
+    """Those that run, and those that the pages and deliveries are about."""
+    rows = await tx.rows(
+        "SELECT * FROM clock WHERE id = ANY(CAST(:known AS uuid[])) UNION SELECT * FROM clock"
+        " WHERE case_id = ANY(CAST(:ids AS uuid[])) AND ended IS NULL ORDER BY started_at, id",
+        known=sorted(known),
+        ids=list(case_ids),
+    )
+    found: dict[UUID, dict[UUID, Clock]] = {}
+    for row in rows:
+        found.setdefault(row.case_id, {})[row.id] = clock_of(row)
+    return found
+
+
+def clock_of(row: Row[Any]) -> Clock:
+    return of_row(Clock, row, metric=Metric(row.metric), ended=ClockState(row.ended) if row.ended else None)
+
+
+def of_row(kind: type[T], row: Row[Any], **converted: Any) -> T:
+    """A dataclass from the columns that are named like its fields."""
+    names = [each.name for each in fields(kind) if each.name not in converted]  # type: ignore[arg-type]
+    return kind(**{name: getattr(row, name) for name in names}, **converted)

@@ -1,0 +1,218 @@
+"""The tables of notify. Columns are named like the fields of ``model.py``."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.tables import platform_tables
+
+metadata = MetaData()
+platform_tables(metadata)
+
+_when = DateTime(timezone=True)
+_unfinished = text("state IN ('queued', 'held', 'unknown')")
+_busy = text("state IN ('queued', 'held', 'unknown') OR token IS NOT NULL")
+
+case_facts = Table(
+    "case_facts",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("team", Text),
+    Column("teams_seen", JSONB, nullable=False),
+    Column("summary", JSONB),
+    Column("words_at", _when),
+    Column("erased", Boolean, nullable=False),
+    Column("merged_into", Text),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("instance", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("started_at", _when, nullable=False),
+    Column("due_at", _when),
+    Column("within", Text, nullable=False),
+    Column("calendar", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("policy", Text),
+    Column("warned_at", _when),
+    Column("breached_at", _when),
+    Column("breach_fired_at", _when),
+    Column("paused", Boolean, nullable=False),
+    Column("ended", Text),
+    Column("ended_at", _when),
+    Column("ended_because", Text),
+    Column("ignored", Text),
+    Index("clock_case_running", "case_id", postgresql_where=text("ended IS NULL")),
+)
+
+page = Table(
+    "page",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("opened_at", _when, nullable=False),
+    Column("team", Text),
+    Column("policy_name", Text, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("policy_spec", JSONB, nullable=False),  # as it stood when the page took it
+    Column("because", JSONB, nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("base_warned", _when),
+    Column("base_breached", _when),
+    Column("rounds", JSONB, nullable=False),
+    Column("acknowledged_by", Text),
+    Column("acknowledged_at", _when),
+    Column("snoozed_until", _when),
+    Column("resolved_by", Text),
+    Column("resolved_at", _when),
+    Column("handover_to", Text),
+    Column("troubles", JSONB, nullable=False),
+    Column("entries", Integer, nullable=False),
+    UniqueConstraint("case_id", "number", name="page_case_number"),
+    Index("page_opened", "opened_at", "id"),
+    Index("page_live", "opened_at", "id", postgresql_where=text("state <> 'resolved'")),
+)
+
+page_clock = Table(
+    "page_clock",
+    metadata,
+    Column("page_id", Uuid, primary_key=True),
+    Column("clock_id", Uuid, primary_key=True),
+    Column("place", Integer, nullable=False),  # in the order of joining
+)
+
+page_entry = Table(
+    "page_entry",
+    metadata,
+    Column("page_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", _when, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("because", JSONB, nullable=False),
+    Column("by", Text),
+    Column("via", Text),
+    Column("deliveries", JSONB, nullable=False),  # the ids of those that it made
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("page_id", Uuid, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("via", Text),
+    Column("way", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("on", Text, nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("step", SmallInteger),
+    Column("round", SmallInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("clock_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", _when, nullable=False),
+    Column("next_at", _when, nullable=False),
+    Column("reason", Text),
+    Column("muted_by", Uuid),
+    Column("attempts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("since", _when),
+    Column("lost", Integer, nullable=False),
+    Column("token", Uuid),
+    Column("claimed_until", _when),
+    Column("sent_at", _when),
+    Column("receipt", Text),
+    Index("delivery_page", "page_id"),
+    Index("delivery_created", "created_at", "id"),
+    Index("delivery_due", "lane", "next_at", "id", postgresql_where=_unfinished),
+    Index(
+        "delivery_case_busy",
+        "case_id",
+        postgresql_where=_busy,
+    ),
+    Index("delivery_lane_busy", "lane", "claimed_until", postgresql_where=text("claimed_until IS NOT NULL")),
+    Index("delivery_muted", "muted_by", postgresql_where=text("muted_by IS NOT NULL")),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("token", Uuid, nullable=False),
+    Column("started_at", _when, nullable=False),
+    Column("ended_at", _when),
+    Column("outcome", Text),  # sent, later, lost, refused; null while it is out
+    Column("detail", Text),
+)
+
+# One address that messages go to. The row is locked by whoever claims from it, so replicas share its limits.
+lane = Table(
+    "lane",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("width", SmallInteger, nullable=False),  # how many messages may be on their way at once
+    Column("pace_ms", Integer, nullable=False),  # between two messages
+    Column("next_at", _when, nullable=False),
+    Column("blocked_until", _when, nullable=False),
+    Column("blocked_reason", Text),
+)
+
+silence = Table(
+    "silence",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team", Text),
+    Column("case_id", Uuid),
+    Column("destination", Text),
+    Column("person", Text),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("start", _when, nullable=False),
+    Column("end", _when, nullable=False),  # earlier than first asked for, where it was taken back
+    Column("created_at", _when, nullable=False),
+    Index("silence_end", "end", "id"),
+    Index("silence_created", "created_at", "id"),
+)
+
+override = Table(
+    "override",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("schedule", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("start", _when, nullable=False),
+    Column("end", _when, nullable=False),
+    Column("created_at", _when, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Index("override_schedule", "schedule", "created_at", "id"),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

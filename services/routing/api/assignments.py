@@ -1,0 +1,130 @@
+"""Who has a case and why; hand it off."""
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse, Response
+
+from services.routing import rules
+from services.routing.api.shapes import AssignmentAnswer, HandOffBody
+from services.routing.decide import RULES
+from services.routing.model import CaseState, Earlier, HandOff
+from services.routing.store import RoutingStore, StoredAssignment, assignment
+from services.routing.store import rulesets as stored
+from shared import idempotency
+from shared.auth import Principal
+from shared.batch import Input
+from shared.contracts import duration
+from shared.db import Tx
+from shared.errors import Problem
+from shared.http import allow
+from shared.idempotency import IdempotencyKey
+from shared.runtime import Runtime
+
+MAX_WAIT = timedelta(seconds=20)
+MAX_WAITING = 200  # requests of one process that wait at once; the others are answered at once
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.02, 0.25  # between two looks
+
+Wait = Annotated[str | None, Query(max_length=40, description="Wait for it this long at most, for example PT5S")]
+
+_REFUSALS = {"unknown-team": 422, "same-team": 409, "too-many-hand-offs": 409}
+
+
+def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
+    router = APIRouter(tags=["assignments"])
+    waiting = asyncio.Semaphore(MAX_WAITING)
+
+    @router.get("/v1/cases/{case_id}/assignment", dependencies=[Depends(allow("read"))])
+    async def get_assignment(case_id: UUID, wait: Wait = None) -> AssignmentAnswer:
+        """The team that has the case, why, its history, and why earlier rules did not match."""
+        patience = _patience(wait)
+        found = await _look(runtime, case_id)
+        if found is None and patience and not waiting.locked():
+            async with waiting:
+                found = await _wait(runtime, case_id, patience)
+        if found is None:
+            raise _not_yet(case_id)
+        async with runtime.db.transaction() as tx:
+            return await _answer(tx, store, case_id, found)
+
+    @router.post("/v1/cases/{case_id}/assignment", response_model=AssignmentAnswer)
+    async def hand_off(
+        case_id: UUID,
+        body: HandOffBody,
+        who: Annotated[Principal, Depends(allow("cases:write"))],
+        key: IdempotencyKey = None,
+    ) -> Response:
+        """Give the case to another team. The customer's clocks go on."""
+        async with runtime.unit() as work:
+            claimed = idempotency.normalized(key) if key is not None else None
+            if claimed is not None:
+                request = idempotency.fingerprint(b"hand off", case_id.bytes, body.model_dump_json().encode())
+                days = runtime.settings.idempotency_days
+                before = await idempotency.claim(work.tx, who.key_id, claimed, request, work.now, days)
+                if before is not None:
+                    return JSONResponse(before.body, before.status)
+            await work.lock([case_id])
+            [decision] = await work.apply([Input(case_id, HandOff(case_id, body.team, who.name, body.reason))])
+            if refused := decision.because.facts.get("refused"):
+                raise _refusal(case_id, str(refused), decision.because.text)
+            found = await assignment(work.tx, case_id)
+            assert found is not None  # decided and saved just now
+            answer = (await _answer(work.tx, store, case_id, found)).model_dump(mode="json")
+            if claimed is not None:
+                await idempotency.remember(work.tx, who.key_id, claimed, 200, answer)
+        return JSONResponse(answer)
+
+    return router
+
+
+async def _look(runtime: Runtime[Any], case_id: UUID) -> StoredAssignment | None:
+    async with runtime.db.transaction() as tx:
+        return await assignment(tx, case_id)
+
+
+async def _wait(runtime: Runtime[Any], case_id: UUID, patience: float) -> StoredAssignment | None:
+    until, pause = time.monotonic() + patience, FIRST_LOOK_S
+    found = None
+    while found is None and (left := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_LOOK_S)
+        found = await _look(runtime, case_id)
+    return found
+
+
+async def _answer(tx: Tx, store: RoutingStore, case_id: UUID, found: StoredAssignment) -> AssignmentAnswer:
+    return AssignmentAnswer.made(case_id, found.assignment, found.history, await _earlier(tx, store, found))
+
+
+async def _earlier(tx: Tx, store: RoutingStore, found: StoredAssignment) -> Earlier | None:
+    """Recomputed from the version that placed the case; None where a person did, or the contact is not known."""
+    if found.contact is None or found.contact.erased or found.history[0].by != RULES:
+        return None
+    chosen = await stored.ruleset(tx, found.assignment.ruleset_version)
+    if chosen is None:
+        return None
+    return rules.explain(await store.compiled(chosen.version, chosen.spec), found.contact)
+
+
+def _patience(wait: str | None) -> float:
+    if wait is None:
+        return 0.0
+    try:
+        return min(duration.parse(wait), MAX_WAIT).total_seconds()
+    except ValueError as wrong:
+        raise Problem(422, "invalid", f"wait: {wrong}") from None
+
+
+def _not_yet(case_id: UUID) -> Problem:
+    detail = (
+        f"Case {case_id} has no team yet: routing has not seen it, or it does not exist. Ask again, or add ?wait=PT5S."
+    )
+    return Problem(404, "not-yet", detail, {"Retry-After": "1"})
+
+
+def _refusal(case_id: UUID, kind: str, text: str) -> Problem:
+    return _not_yet(case_id) if kind == "not-yet" else Problem(_REFUSALS[kind], kind, f"{text}.")

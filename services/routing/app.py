@@ -1,0 +1,19 @@
+"""Puts routing together."""
+
+from services.routing import CARD, api
+from services.routing.decide import decide
+from services.routing.model import CaseState
+from services.routing.store import RoutingStore, first_start, ledger, metadata
+from shared.batch import Service
+from shared.runtime import Runtime
+from shared.service import Assembly
+
+
+def service() -> Service[CaseState]:
+    return Service(CARD, RoutingStore(), decide, metadata, first_start)
+
+
+def assemble(runtime: Runtime[CaseState]) -> Assembly:
+    store = runtime.service.store
+    assert isinstance(store, RoutingStore)  # what `service` made
+    return Assembly(router=api.routes(runtime, store), ledger=ledger)

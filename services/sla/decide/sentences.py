@@ -1,0 +1,165 @@
+"""Why a clock stands as it does, in sentences that a support specialist understands. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import JsonValue
+
+from services.sla.calendar import holidays_between, intervals, place
+from services.sla.decide.policies import ALWAYS_NAME
+from services.sla.model import Calendar, Clock, Pause
+from shared.contracts import duration
+from shared.contracts.envelope import Because
+from shared.contracts.words import ClockState, Metric
+
+MAX_DAYS_TOLD = 6  # a derivation tells this many days one by one
+
+PROMISED = {
+    Metric.FIRST_REPLY: "The first reply",
+    Metric.NEXT_REPLY: "The next reply",
+    Metric.UPDATE: "The next update",
+    Metric.RESOLUTION: "A solution",
+    Metric.PICKUP: "Pickup by the team",
+    Metric.UNASSIGNED: "An assignment to a team",
+}
+
+
+def local(at: datetime, zone: str, exact: bool = False) -> str:
+    """``Fri 24 Oct 16:20``, in the zone; with seconds where ``exact``."""
+    return at.astimezone(ZoneInfo(zone)).strftime("%a %d %b %H:%M:%S" if exact else "%a %d %b %H:%M")
+
+
+def amount(length: timedelta, calendar: str) -> str:
+    """``4 business hours``, ``90 min``: how people say a target."""
+    hours, rest = divmod(length, timedelta(hours=1))
+    if hours and not rest:
+        kind = "hour" if calendar == ALWAYS_NAME else "business hour"
+        return f"{hours} {kind}" + ("" if hours == 1 else "s")
+    return duration.words(length) + ("" if calendar == ALWAYS_NAME else " of business time")
+
+
+def because(clock: Clock, why: str = "") -> Because:
+    """The state of a clock as one sentence, with the facts it stands on. ``why``: it ended."""
+    facts = _facts(clock)
+    return Because(text=_text(clock, why), facts=facts | {"ended": why} if why else facts)
+
+
+def _facts(clock: Clock) -> dict[str, JsonValue]:
+    terms = clock.terms
+    found: dict[str, JsonValue] = {
+        "policy": terms.policy,
+        "policy_version": terms.policy_version,
+        "calendar": terms.calendar,
+        "calendar_version": terms.calendar_version,
+        "time_zone": terms.zone,
+        "within": duration.text(terms.within),
+        "started_at": clock.started_at.isoformat(),
+        "due_at": clock.due_at.isoformat() if clock.due_at else None,
+    }
+    if clock.pauses:
+        found["pauses"] = [
+            {"from": each.since.isoformat(), "until": each.until.isoformat() if each.until else None}
+            for each in clock.pauses
+        ]
+    return found
+
+
+def _text(clock: Clock, why: str) -> str:
+    what, when = PROMISED[clock.metric], f" at {_at(clock, clock.ended_at)}" if clock.ended_at else ""
+    match clock.state:
+        case ClockState.RUNNING:
+            return f"{what} is due {_due(clock)}."
+        case ClockState.PAUSED:
+            since = clock.pauses[-1].since if clock.pauses else clock.started_at
+            return f"{what} is promised within {_within(clock)}; the clock stands still since {_at(clock, since)}."
+        case ClockState.BREACHED:
+            return f"{what} was due {_due(clock)}, and has not happened."
+        case ClockState.MET if clock.breached_at and clock.ended_at:
+            late = duration.words(clock.ended_at - clock.breached_at)
+            return f"{what} came {late} late: {why}{when}, due {_due(clock)}."
+        case ClockState.MET:
+            return f"{what} came in time: {why}{when}, due {_due(clock)}."
+        case ClockState.WITHDRAWN if why:
+            announced = f" for {_at(clock, clock.firing.breached_at)}" if clock.firing.breached_at else ""
+            return f"The breach announced{announced} was none: {why}{when}, which we learned only later."
+        case ClockState.WITHDRAWN:
+            return f"{what} was not owed after all, which we learned only later."
+    late = f", after it was broken: due {_due(clock)}" if clock.breached_at else ""
+    return f"{what} is no longer owed: {why}{when}{late}."
+
+
+def _at(clock: Clock, at: datetime) -> str:
+    return f"{local(at, clock.terms.zone, clock.terms.within < timedelta(minutes=10))} {place(clock.terms.zone)}"
+
+
+def _within(clock: Clock) -> str:
+    terms = clock.terms
+    by = f" by policy {terms.policy}" if terms.policy else ""
+    exact = terms.within < timedelta(minutes=10)
+    return f"{amount(terms.within, terms.calendar)} from {local(clock.started_at, terms.zone, exact)}{by}"
+
+
+def _due(clock: Clock) -> str:
+    due = _at(clock, clock.due_at) if clock.due_at else "when it runs again"
+    told = f"{due}: {_within(clock)}"
+    if clock.due_at and clock.due_at == clock.promised_at > clock.started_at:
+        told += f", which it promises only since {_at(clock, clock.promised_at)}"
+    paused = [pause for pause in clock.pauses if clock.due_at is None or pause.since < clock.due_at]
+    if paused:
+        length = sum((pause.until - pause.since for pause in paused if pause.until), timedelta(0))
+        times = "once" if len(paused) == 1 else f"{len(paused)} times"
+        told += f", not counting {duration.words(length)} in which it was paused ({times})"
+    return told
+
+
+def counted(
+    calendar: Calendar, start: datetime, until: datetime, pauses: Sequence[Pause]
+) -> list[tuple[datetime, datetime]]:
+    """The intervals, in UTC, that count from ``start`` to ``until``: open, and not paused."""
+    found: list[tuple[datetime, datetime]] = []
+    since = start
+    for pause in pauses:
+        if pause.since >= until:
+            break
+        found.extend(intervals(calendar, since, pause.since))
+        since = pause.until or until
+    if since < until:
+        found.extend(intervals(calendar, since, until))
+    return found
+
+
+def holidays_told(calendar: Calendar, start: datetime, until: datetime) -> list[tuple[str, str]]:
+    """Dates and names of the holidays between two instants, as the calendar's zone dates them."""
+    zone = ZoneInfo(calendar.zone)
+    first, last = start.astimezone(zone).date(), until.astimezone(zone).date()
+    return [(day.isoformat(), name) for day, name in holidays_between(calendar, first, last)]
+
+
+def derivation(clock: Clock, calendar: Calendar) -> str:
+    """How a deadline came about: the days that counted, the holidays that did not, and where it ended."""
+    if clock.due_at is None:
+        return _text(clock, "")
+    days = ["counted around the clock"] if calendar.always else _days(clock, calendar, clock.due_at)
+    return f"{_within(clock)}: {', '.join(days)}, so due {_at(clock, clock.due_at)}."
+
+
+def _days(clock: Clock, calendar: Calendar, due: datetime) -> list[str]:
+    zone = ZoneInfo(calendar.zone)
+    passed: dict[str, timedelta] = {}
+    for since, until in counted(calendar, clock.started_at, due, clock.pauses):
+        day = since.astimezone(zone).date().isoformat()
+        passed[day] = passed.get(day, timedelta(0)) + (until - since)
+    told = {day: f"{duration.words(length)} on {_weekday(day)}" for day, length in passed.items()}
+    for day, name in holidays_told(calendar, clock.started_at, due):
+        if day not in passed:
+            told[day] = f"{_weekday(day)} is a holiday ({name})"
+    days = [text for _, text in sorted(told.items())]
+    if len(days) > MAX_DAYS_TOLD:
+        days = [*days[: MAX_DAYS_TOLD - 1], f"the rest on {len(days) - MAX_DAYS_TOLD + 1} later days"]
+    paused = sum((each.until - each.since for each in clock.pauses if each.until and each.since < due), timedelta(0))
+    return [*days, f"{duration.words(paused)} paused"] if paused else days
+
+
+def _weekday(day: str) -> str:
+    return f"{datetime.fromisoformat(day):%a %d %b}"

@@ -1,0 +1,84 @@
+"""How a clock stands: what follows from the facts, together with what was announced. Pure."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from services.sla.decide.derive import Derived
+from services.sla.decide.sentences import because
+from services.sla.model import Clock, Firing
+from shared.contracts.decision import SetTimer
+from shared.contracts.words import ClockState
+
+BREACH, WARN = "breach", "warn:"  # steps of timers; a warning's has its share behind it
+
+
+def composed(case_id: UUID, derived: Derived, was: Clock | None, libraries: str) -> Clock:
+    """The row of a clock. ``was``: as it stood; gives what was announced, and the version to go on from.
+
+    What ended or broke keeps the deadline it was judged by, whatever time zone data say now.
+    """
+    firing = was.firing if was else Firing()
+    due_at, levels = derived.due_at, derived.levels
+    if was is not None and _same_inputs(derived, was) and (was.ended or was.breached_at or due_at == was.due_at):
+        return was
+    late = derived.ended_at is not None and due_at is not None and derived.ended_at > due_at
+    announced = firing.breach_fired_at
+    broken = late or (derived.ended_at is None and announced and due_at is not None and due_at <= announced)
+    if derived.ended_at is None:
+        state = ClockState.BREACHED if broken else ClockState.RUNNING if due_at else ClockState.PAUSED
+    elif announced and not late:
+        state = ClockState.WITHDRAWN
+    else:
+        state = ClockState.MET if derived.met else ClockState.CANCELLED
+    warned = next((each.at for each in levels if each.share == firing.warned_share), None)
+    if warned is not None and firing.warned_fired_at is not None and warned > firing.warned_fired_at:
+        warned = None  # that warning was about an earlier deadline than the one that holds
+    clock = Clock(
+        id=derived.id,
+        case_id=case_id,
+        metric=derived.metric,
+        instance=derived.instance,
+        state=state,
+        started_at=derived.started_at,
+        terms=derived.promise.terms,
+        promised_at=derived.promised_at,
+        due_at=due_at,
+        levels=levels,
+        pauses=derived.pauses,
+        team=derived.team,
+        history=derived.history,
+        libraries=libraries,
+        ended_at=derived.ended_at,
+        met_at=derived.ended_at if derived.met else None,
+        breached_at=due_at if broken else firing.breached_at if state is ClockState.WITHDRAWN else None,
+        warned_at=warned,
+        firing=firing,
+        version=was.version if was else 0,
+    )
+    return replace(clock, because=because(clock, derived.why))
+
+
+def _same_inputs(derived: Derived, was: Clock) -> bool:
+    """Whether the clock stands as these inputs made it; then only the data of time zones could give another deadline."""
+    return (
+        was.started_at == derived.started_at
+        and was.ended_at == derived.ended_at
+        and (was.met_at is not None) == derived.met
+        and was.terms == derived.promise.terms
+        and was.promised_at == derived.promised_at
+        and was.pauses == derived.pauses
+        and was.team == derived.team
+        and was.history == derived.history
+        and was.because.facts.get("ended", "") == derived.why
+    )
+
+
+def next_step(clock: Clock) -> SetTimer | None:
+    """The timer that a running clock waits for; None for any other."""
+    if clock.state is not ClockState.RUNNING or clock.due_at is None:
+        return None
+    warned = clock.firing.warned_share if clock.warned_at else None
+    for level in clock.levels:
+        if level.at is not None and (warned is None or level.share > warned):
+            return SetTimer(clock.id, f"{WARN}{level.share:g}", level.at, clock.version)
+    return SetTimer(clock.id, BREACH, clock.due_at, clock.version)

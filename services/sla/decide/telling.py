@@ -1,0 +1,145 @@
+"""What the world is told of a change of clocks: events on ``clocks``, and the timers that stand. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from services.sla.decide.history import contexts
+from services.sla.decide.standing import next_step
+from services.sla.model import Case, Clock, Walk
+from shared.contracts import clocks as events
+from shared.contracts import duration
+from shared.contracts.decision import CancelTimer, SetTimer
+from shared.contracts.envelope import Because, EventData
+from shared.contracts.words import ClockState, Priority
+
+_ENDS: dict[ClockState, type[events.ClockMet] | type[events.ClockCancelled] | type[events.ClockWithdrawn]] = {
+    ClockState.MET: events.ClockMet,
+    ClockState.CANCELLED: events.ClockCancelled,
+    ClockState.WITHDRAWN: events.ClockWithdrawn,
+}
+
+
+def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
+    """What to tell, in order. A result that turns out otherwise is told again: its last word holds."""
+    told: list[type[events.ClockEvent]] = [] if was else [events.ClockStarted]
+    if new.ended:
+        if was and was.ended and (was.state, was.breached_at is None) == (new.state, new.breached_at is None):
+            return []
+        if new.breached_at and new.state is not ClockState.WITHDRAWN and not (was and was.breached_at):
+            told.append(events.ClockBreached)
+        return [*told, _ENDS[new.state]]
+    if new.state is ClockState.PAUSED and (was is None or was.state is not ClockState.PAUSED):
+        return [*told, events.ClockPaused]
+    if was is None or new.state is ClockState.BREACHED:
+        return told
+    if new.state is ClockState.RUNNING and was.state is ClockState.PAUSED:
+        return [events.ClockResumed]
+    if was.state is not new.state or (was.due_at, was.terms) != (new.due_at, new.terms):
+        return [events.ClockRescheduled]
+    return told
+
+
+class Teller:
+    """Collects the events and timers of one decision."""
+
+    def __init__(self, case: Case, walk: Walk, now: datetime) -> None:
+        self._case, self._walk, self._now = case, walk, now
+        self.events: list[EventData] = []
+        self.timers: list[SetTimer | CancelTimer] = []
+
+    def change(self, was: Clock | None, new: Clock) -> Clock:
+        """Tell how the clock changed; gives it with its version after that."""
+        for kind in difference(was, new):
+            new = self.tell(new, kind)
+        self._time(was, new)
+        return new
+
+    def vanish(self, was: Clock) -> Clock | None:
+        """Withdraw a clock that nothing calls for any more. It leaves a row only where it was announced."""
+        if was.state is ClockState.WITHDRAWN:
+            return was
+        text = f"This {was.metric.replace('_', ' ')} clock was none: what we learned later shows that nothing was owed."
+        new = replace(
+            was,
+            state=ClockState.WITHDRAWN,
+            ended_at=self._now,
+            breached_at=was.firing.breached_at,
+            because=Because(text=text, facts=was.because.facts),
+        )
+        new = self.tell(new, events.ClockWithdrawn)
+        self._time(was, new)
+        announced = was.firing.breach_fired_at or was.firing.warned_fired_at
+        return new if announced else None
+
+    def tell(self, clock: Clock, kind: type[events.ClockEvent], **more: object) -> Clock:
+        """Add one event about the clock, and give the clock with its new version."""
+        clock = replace(clock, version=clock.version + 1)
+        fields: dict[str, object] = {
+            "case_id": clock.case_id,
+            "occurred_at": self._occurred_at(clock, kind),
+            "clock_id": clock.id,
+            "metric": clock.metric,
+            "instance": clock.instance,
+            "version": clock.version,
+            "started_at": clock.started_at,
+            "due_at": clock.due_at,
+            "team": clock.team,
+            "policy": clock.terms.policy,
+            "policy_version": clock.terms.policy_version,
+            "within": duration.text(clock.terms.within),
+            "calendar": clock.terms.calendar,
+            "time_zone": clock.terms.zone,
+            "history": clock.history,
+            "because": clock.because,
+        }
+        if kind in _ENDS.values():
+            fields["breached"] = clock.breached_at is not None
+        if kind in (events.ClockWarned, events.ClockBreached):
+            fields |= {"fired_at": self._now, "summary": self._summary()}
+        self.events.append(kind.model_validate(fields | more))
+        return clock
+
+    def _occurred_at(self, clock: Clock, kind: type[events.ClockEvent]) -> datetime:
+        at: datetime | None = None
+        if kind is events.ClockStarted:
+            at = clock.started_at
+        elif kind is events.ClockPaused and clock.pauses:
+            at = clock.pauses[-1].since
+        elif kind is events.ClockResumed and clock.pauses:
+            at = clock.pauses[-1].until
+        elif kind is events.ClockWarned:
+            at = clock.warned_at
+        elif kind is events.ClockBreached:
+            at = clock.breached_at
+        elif kind in _ENDS.values():
+            at = clock.ended_at
+        return at or self._now
+
+    def _time(self, was: Clock | None, new: Clock) -> None:
+        """Keep exactly one timer for a running clock: its next step."""
+        before, after = next_step(was) if was else None, next_step(new)
+        if before == after:
+            return
+        if before is not None and (after is None or after.step != before.step):
+            self.timers.append(CancelTimer(before.subject, before.step))
+        if after is not None:
+            self.timers.append(after)
+
+    def _summary(self) -> events.CaseSummary:
+        opened = self._case.opening
+        if opened is None:
+            raise ValueError("a clock was announced before its case was opened")
+        last = next(reversed(contexts(self._walk)), None)
+        return events.CaseSummary(
+            number=opened.number,
+            subject=opened.subject,
+            excerpt=opened.excerpt,
+            customer_name=opened.customer_name,
+            customer_tier=opened.customer_tier,
+            customer_country=opened.customer_country,
+            url=opened.url,
+            team=last.team if last else None,
+            priority=last.priority if last else Priority.NORMAL,
+            tags=last.tags if last else opened.tags,
+            routed=last.routed if last else None,
+        )

@@ -1,0 +1,185 @@
+"""What an admin writes: calendars and policies, checked as far as one document can be."""
+
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from typing import Annotated, Self, cast
+from zoneinfo import available_timezones
+
+import holidays
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from shared.conditions import MAX_SOURCE
+from shared.contracts import duration
+from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.words import Metric, Status
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES_A_DAY, MINUTES_A_WEEK = 1440, 10080
+MAX_INTERVALS = 12  # a day
+MAX_DATES = 400  # extra or excepted dates of one calendar
+MAX_TARGETS = 5  # one for each metric that a policy may promise
+MAX_WARNINGS = 10  # of one target
+MAX_POSITION = 1_000_000
+PROMISED = (Metric.FIRST_REPLY, Metric.NEXT_REPLY, Metric.RESOLUTION, Metric.PICKUP)
+PAUSES = (Status.PENDING, Status.ON_HOLD)
+
+Wall = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+Hours = Annotated[tuple[tuple[Wall, Wall], ...], Field(max_length=MAX_INTERVALS)]
+
+
+def minutes(wall: str) -> int:
+    hour, minute = wall.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+class HolidaysSpec(Spec):
+    """The official holidays of a place, without the dates of ``except``, and with those of ``extra``."""
+
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None  # ISO 3166-1 alpha-2
+    subdivision: Annotated[str, StringConstraints(min_length=1, max_length=10)] | None = None  # DE: "BY"
+    except_: Annotated[tuple[date, ...], Field(alias="except", max_length=MAX_DATES)] = ()
+    extra: Annotated[tuple[date, ...], Field(max_length=MAX_DATES)] = ()
+
+    @model_validator(mode="after")
+    def _known_place(self) -> Self:
+        supported = holidays.list_supported_countries()
+        if self.country is None:
+            if self.subdivision is not None or self.except_:
+                raise ValueError("`subdivision` and `except` need a `country`")
+        elif self.country not in supported:
+            raise ValueError(
+                f"no holidays are known for country {self.country!r}. Write an ISO 3166-1 code such as IE."
+            )
+        elif self.subdivision is not None and self.subdivision not in supported[self.country]:
+            known = ", ".join(supported[self.country]) or "none"
+            raise ValueError(f"{self.country} has no subdivision {self.subdivision!r}. Known: {known}.")
+        return self
+
+
+class CalendarSpec(Spec):
+    """Weekly opening hours in one zone, less holidays. An interval that ends before its start ends on the next day."""
+
+    label: Label | None = None
+    time_zone: str
+    weekly: dict[str, Hours]
+    holidays: HolidaysSpec = HolidaysSpec()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in _zones():
+            raise ValueError(f"{name!r} is not an IANA time zone. Write for example Europe/Dublin.")
+        return name
+
+    @field_validator("weekly")
+    @classmethod
+    def _open_at_all(cls, weekly: dict[str, Hours]) -> dict[str, Hours]:
+        if unknown := sorted(set(weekly) - set(DAYS)):
+            raise ValueError(f"{unknown[0]!r} is not a day. Write {', '.join(DAYS)}.")
+        if not any(weekly.values()):
+            raise ValueError('the calendar never opens. Give at least one day an interval such as ["09:00", "17:00"].')
+        _refuse_overlaps(weekly)
+        return weekly
+
+
+def _refuse_overlaps(weekly: dict[str, Hours]) -> None:
+    """Intervals must be apart, also over midnight into the next day, and from Sunday into Monday."""
+    spans: list[tuple[int, int, str]] = []
+    for number, day in enumerate(DAYS):
+        for opens, closes in weekly.get(day, ()):
+            since, until = minutes(opens), minutes(closes)
+            if since in (until, MINUTES_A_DAY):
+                raise ValueError(f'{day} {opens}–{closes} has no length. A whole day is ["00:00", "24:00"].')
+            until += MINUTES_A_DAY if until < since else 0
+            spans.append((number * MINUTES_A_DAY + since, number * MINUTES_A_DAY + until, f"{day} {opens}–{closes}"))
+    spans.sort()
+    first = spans[0]
+    following = [*spans[1:], (first[0] + MINUTES_A_WEEK, first[1] + MINUTES_A_WEEK, first[2])]
+    for (_, until, one), (since, _, other) in zip(spans, following, strict=True):
+        if since < until:
+            raise ValueError(f"{one} and {other} overlap. Join them, or move one.")
+
+
+class Target(Spec):
+    """One promise: ``metric`` is fulfilled ``within`` so much time of ``calendar``."""
+
+    metric: Metric
+    within: str
+    calendar: Name = "24x7"
+    warn_at: Annotated[tuple[float, ...], Field(max_length=MAX_WARNINGS)] = ()  # shares of `within`, 0.75 is 75 %
+    pause_on: Annotated[tuple[Status, ...], Field(max_length=len(PAUSES))] | None = None  # resolution only
+
+    @field_validator("metric")
+    @classmethod
+    def _promised(cls, metric: Metric) -> Metric:
+        if metric is Metric.UNASSIGNED:
+            raise ValueError("every case has an `unassigned` clock already; it needs no policy. Leave this target out.")
+        if metric is Metric.UPDATE:
+            raise ValueError("`update` clocks are not kept yet. Use next_reply, or leave this target out.")
+        return metric
+
+    @field_validator("within")
+    @classmethod
+    def _some_time(cls, text: str) -> str:
+        if duration.parse(text).total_seconds() < 1:
+            raise ValueError(f"{text!r} leaves no time. Write at least PT1S.")
+        return text
+
+    @field_validator("warn_at")
+    @classmethod
+    def _shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < share < 1 for share in shares) or any(a >= b for a, b in pairwise(shares)):
+            raise ValueError("write shares between 0 and 1, each greater than the one before, such as [0.5, 0.9]")
+        return shares
+
+    @model_validator(mode="after")
+    def _pauses(self) -> Self:
+        if self.pause_on is not None:
+            if self.metric is not Metric.RESOLUTION:
+                raise ValueError(f"{self.metric} never pauses; `pause_on` is for resolution")
+            if wrong := [status for status in self.pause_on if status not in PAUSES]:
+                raise ValueError(f"a clock can't pause on {wrong[0]!r}. Write {' or '.join(PAUSES)}.")
+        return self
+
+    @property
+    def pauses(self) -> tuple[Status, ...]:
+        """In which statuses this clock stands still; the order does not matter."""
+        if self.metric is not Metric.RESOLUTION:
+            return ()
+        return (Status.PENDING,) if self.pause_on is None else tuple(sorted(set(self.pause_on)))
+
+
+class PolicySpec(Spec):
+    """Which promises apply to the cases for which ``when`` holds. The first policy by ``position`` decides."""
+
+    label: Label | None = None
+    position: Annotated[int, Field(ge=0, le=MAX_POSITION)]
+    when: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
+    targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAX_TARGETS)]
+
+    @field_validator("targets")
+    @classmethod
+    def _once_each(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        metrics = [target.metric for target in targets]
+        if twice := sorted({metric for metric in metrics if metrics.count(metric) > 1}):
+            raise ValueError(f"{twice[0]} is promised twice. Keep one target for each metric.")
+        return targets
+
+
+ALWAYS = CalendarSpec(
+    label="Around the clock",
+    time_zone="UTC",
+    weekly=cast("dict[str, Hours]", dict.fromkeys(DAYS, (("00:00", "24:00"),))),
+)
+DEFAULT_POLICY = PolicySpec(
+    label="Everything else",
+    position=MAX_POSITION,
+    when="true",
+    targets=(Target(metric=Metric.FIRST_REPLY, within="PT4H"),),
+)

@@ -1,0 +1,136 @@
+"""Reading Kafka as a member of a group."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError
+
+from shared import points
+from shared.log import LogUnavailable, OwnershipLost, Positions, Received
+from shared.log.kafka_access import Closing, KafkaConfig, connected, reachable
+
+FETCH_BYTES = 16_000_000  # of one fetch, all partitions
+PARTITION_FETCH_BYTES = 1_048_576
+HEARTBEATS_PER_SESSION = 3
+REFUSED_COMMITS = 3  # in a row: the member is out of the group and does not know it
+
+log = structlog.get_logger()
+
+
+class KafkaConsumer:
+    """``start`` after ``stop`` gives a fresh member, at the committed positions."""
+
+    def __init__(self, config: KafkaConfig, closing: Closing, group: str, topics: Sequence[str]) -> None:
+        self._config = config
+        self._closing = closing
+        self._group = group
+        self._topics = sorted(topics)
+        self._member: AIOKafkaConsumer | None = None
+        self._turn = 0
+        self._refused = 0
+
+    async def start(self) -> None:
+        config = self._config
+        member = AIOKafkaConsumer(
+            *(config.topic_prefix + topic for topic in self._topics),
+            **config.connection(),
+            group_id=config.topic_prefix + self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # By range, equal partition numbers of all topics go to the same member.
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=int(config.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(config.session_timeout_s * 1000 / HEARTBEATS_PER_SESSION),
+            rebalance_timeout_ms=int(config.rebalance_timeout_s * 1000),
+            max_poll_interval_ms=int(config.max_poll_interval_s * 1000),
+            fetch_max_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        )
+        async with reachable(f"join group {self._group}", config.start_timeout_s):
+            self._member = await connected(member, self._closing)
+        self._refused = 0
+
+    async def stop(self) -> None:
+        member, self._member = self._member, None
+        if member is not None:
+            await asyncio.wait({self._closing.begin(member)}, timeout=self._config.stop_timeout_s)
+
+    async def poll(self, limit: int, timeout_s: float) -> Sequence[Received]:
+        await points.reach("log.poll")
+        if self._refused >= REFUSED_COMMITS:
+            log.warning("commits are refused: joining the group again", group=self._group)
+            await self.stop()
+            await self.start()
+        if self._member is None:
+            raise LogUnavailable(f"the consumer of group {self._group} is not started")
+        found: list[ConsumerRecord] = []
+        try:
+            async with reachable(f"read as group {self._group}", timeout_s + self._config.answer_timeout_s):
+                await self._read(self._member, found, limit, timeout_s)
+        except LogUnavailable as unavailable:
+            # What is in ``found`` has moved the position: it must be handed over now. The error comes again.
+            if not found and not isinstance(unavailable.__cause__, TimeoutError):
+                raise
+        return [self._received(each) for each in found]
+
+    async def _read(self, member: AIOKafkaConsumer, found: list[ConsumerRecord], limit: int, timeout_s: float) -> None:
+        """First an equal part of each partition's buffer, beginning elsewhere each time; then whatever there is."""
+        assigned = sorted(member.assignment())
+        self._turn += 1
+        start = self._turn % len(assigned) if assigned else 0
+        for partition in (assigned[start:] + assigned[:start])[:limit]:
+            part = max(1, limit // len(assigned))
+            found += _flat((await member.getmany(partition, max_records=part)).values())
+        if len(found) < limit:
+            wait_ms = 0 if found else int(timeout_s * 1000)
+            found += _flat((await member.getmany(timeout_ms=wait_ms, max_records=limit - len(found))).values())
+
+    async def seek(self, positions: Positions) -> None:
+        for each, position in self._ours(positions).items():
+            try:
+                assert self._member
+                self._member.seek(each, position)
+            except IllegalStateError:
+                continue  # lost since we looked; its new owner starts where the group committed
+
+    async def commit(self, positions: Positions) -> None:
+        await points.reach("log.commit")
+        ours = self._ours(positions)
+        try:
+            async with reachable(f"commit for group {self._group}", self._config.request_timeout_s):
+                if self._member is not None and ours:
+                    await self._member.commit(ours)
+        except LogUnavailable as error:
+            if not isinstance(error.__cause__, CommitFailedError | IllegalStateError):
+                raise
+            self._refused += 1
+            raise OwnershipLost(f"group {self._group} was rebalanced: {error}") from error
+        self._refused = 0
+        await points.reach("log.committed")
+        if len(ours) < len(positions):
+            raise OwnershipLost(f"group {self._group}: some partitions are another member's now")
+
+    def _ours(self, positions: Positions) -> dict[TopicPartition, int]:
+        assigned = self._member.assignment() if self._member is not None else frozenset()
+        wanted = {
+            TopicPartition(self._config.topic_prefix + topic, number): position
+            for (topic, number), position in positions.items()
+        }
+        return {each: position for each, position in wanted.items() if each in assigned}
+
+    def _received(self, record: ConsumerRecord) -> Received:
+        return Received(
+            topic=record.topic.removeprefix(self._config.topic_prefix),
+            partition=record.partition,
+            position=record.offset,
+            key=(record.key or b"").decode(errors="replace"),
+            headers=list(record.headers),
+            body=record.value or b"",
+        )
+
+
+def _flat(parts: Iterable[list[ConsumerRecord]]) -> list[ConsumerRecord]:
+    return [record for part in parts for record in part]

@@ -1,0 +1,167 @@
+"""The verdict on a run, from outside: the clients' log, the sinks' logs, and the public API when all is quiet."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.ledger import Entry, Line, merge
+from tests.chaos.load import Item
+from tests.chaos.rounds import IN_FLIGHT, Run
+from tests.e2e import scene
+from tests.e2e.client import JSON, Client, until
+from tests.e2e.sinks import Sent
+from tests.e2e.stack import Stack
+
+QUIET_WITHIN_S = 120.0
+CLOCKS = Counter({("first_reply", 1): 1, ("unassigned", 1): 1})  # what every case here is promised, once
+ENDED = ("met", "cancelled", "withdrawn")
+
+
+@dataclass
+class Verdict:
+    """``wrong`` is empty where everything holds."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.wrong.append(what)
+
+
+def ledger(stack: Stack, tocsin: Client) -> list[Line]:
+    """The ledger of all services, whole."""
+    entries = []
+    for base in dict.fromkeys(stack.bases.values()):
+        answer = tocsin.at(base, "/v1/ledger")
+        for line in answer["lines"]:
+            entries += [Entry(line["hop"], line["unit"], term, count) for term, count in line["terms"].items()]
+    return merge(entries)
+
+
+def differences(lines: list[Line]) -> list[str]:
+    return [f"{line.hop}, {line.unit}: {line.terms}, difference {line.difference}" for line in lines if line.difference]
+
+
+def quiet(stack: Stack, tocsin: Client) -> bool:
+    """Nothing is in flight, and no page has a step or a message to come."""
+    lines = ledger(stack, tocsin)
+    if any(line.terms.get("in_flight", 0) for line in lines):
+        return False
+    if tocsin.get("/v1/pages", state="open", limit=1)["items"]:
+        return False
+    return not any(tocsin.get("/v1/deliveries", state=s, limit=1)["items"] for s in ("queued", "held", "unknown"))
+
+
+def judge(stack: Stack, tocsin: Client, run: Run) -> Verdict:
+    verdict = Verdict()
+    try:
+        until(lambda: quiet(stack, tocsin), QUIET_WITHIN_S, "everything becomes quiet")
+    except AssertionError as never:
+        verdict.wrong.append(str(never))
+    items = list(run.clients.items.values())
+    _rounds(verdict, run)
+    cases = _cases(verdict, tocsin, items)
+    _assignments(verdict, tocsin, cases)
+    clocks = _clocks(verdict, tocsin, cases)
+    _pages(verdict, stack, tocsin, cases, clocks)
+    for line in differences(ledger(stack, tocsin)):
+        verdict.wrong.append(f"the ledger does not balance: {line}")
+    return verdict
+
+
+def _rounds(verdict: Verdict, run: Run) -> None:
+    for each in run.rounds:
+        verdict.check(len(each.in_flight) >= IN_FLIGHT, f"round {each.number} had {len(each.in_flight)} in flight")
+    verdict.check(not run.died, f"processes ended by themselves: {run.died}")
+    verdict.check(not run.clients.refused, f"refused: {run.clients.refused[:5]}")
+    verdict.counts |= {"rounds": len(run.rounds), "requests repeated": run.clients.repeats}
+
+
+def _cases(verdict: Verdict, tocsin: Client, items: list[Item]) -> dict[str, Item]:
+    """Every contact that was answered 202 has exactly one case, and there is no case that nobody posted."""
+    answers = sum(len(item.answers) for item in items)
+    verdict.counts |= {"contacts": len(items), "answers 202": answers}
+    for item in items:
+        verdict.check(bool(item.answers), f"{item.external_id} was never accepted")
+        named = {(each["contact_id"], each["case_id"], each["case_number"]) for each in item.answers}
+        verdict.check(len(named) <= 1, f"{item.external_id} was answered with different cases: {named}")
+    stored = {each["id"]: each for each in tocsin.every("/v1/cases")}
+    by_case = {str(item.case_id): item for item in items if item.case_id}
+    verdict.check(len(by_case) == len(items), "two contacts share a case")
+    lost, invented = by_case.keys() - stored.keys(), stored.keys() - by_case.keys()
+    verdict.check(not lost, f"{len(lost)} accepted cases are lost: {sorted(lost)[:3]}")
+    verdict.check(not invented, f"{len(invented)} cases nobody posted: {sorted(invented)[:3]}")
+    verdict.counts["cases"] = len(stored)
+    return by_case
+
+
+def _assignments(verdict: Verdict, tocsin: Client, cases: dict[str, Item]) -> None:
+    for case_id in cases:
+        answer = tocsin.send("GET", f"/v1/cases/{case_id}/assignment")
+        found = answer.json()
+        placed = answer.status_code == 200 and found["team"] == "payments" and len(found["history"]) == 1
+        verdict.check(placed, f"case {case_id} is not assigned once: {answer.text[:300]}")
+
+
+def _clocks(verdict: Verdict, tocsin: Client, cases: dict[str, Item]) -> dict[str, JSON]:
+    """Each case has each of its clocks once. Gives the first-reply clocks by case."""
+    found: dict[str, list[JSON]] = defaultdict(list)
+    for clock in tocsin.every("/v1/clocks"):
+        found[clock["case_id"]].append(clock)
+    first: dict[str, JSON] = {}
+    for case_id, item in cases.items():
+        names = Counter((clock["metric"], clock["instance"]) for clock in found[case_id])
+        verdict.check(names == CLOCKS, f"case {case_id} has the clocks {dict(names)}")
+        for clock in (each for each in found[case_id] if each["metric"] == "first_reply"):
+            first[case_id] = clock
+            wanted = ENDED if item.replies else ("breached",)
+            verdict.check(clock["state"] in wanted, f"case {case_id}: its first reply is {clock['state']}")
+            in_time = item.reply_at is None or item.reply_at <= scene.at(clock["due_at"])
+            kept = clock["state"] == "withdrawn" or clock["breached_at"] is None
+            verdict.check(not item.replies or not in_time or kept, f"case {case_id} was answered in time: {clock}")
+    verdict.counts["clocks"] = sum(map(len, found.values()))
+    return first
+
+
+def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item], clocks: dict[str, JSON]) -> None:
+    """A page for every promise that was broken, once; and each of its messages once, but for the sends that are listed."""
+    pages: dict[str, list[JSON]] = defaultdict(list)
+    for page in tocsin.every("/v1/pages"):
+        pages[page["case_id"]].append(page)
+    broken = [case_id for case_id, clock in clocks.items() if clock["state"] == "breached"]
+    for case_id in broken:
+        verdict.check(len(pages[case_id]) == 1, f"case {case_id} has {len(pages[case_id])} pages")
+    for case_id, of_case in pages.items():
+        unbroken = clocks.get(case_id, {}).get("state") == "met"
+        verdict.check(not unbroken, f"case {case_id} was answered in time and paged: {of_case}")
+    deliveries = {each["id"]: each for each in tocsin.every("/v1/deliveries")}
+    arrived = _arrived(stack.sinks.all())
+    listed = 0
+    for key, count in arrived.items():
+        delivery = deliveries.get(key)
+        allowed = 1 + lost(delivery) if delivery else 0
+        listed += count - 1
+        verdict.check(count <= allowed, f"message {key} came {count} times, {allowed} are listed: {delivery}")
+    outside = [d for d in deliveries.values() if d["way"] in ("slack", "email")]
+    for delivery in outside:
+        came = arrived.get(delivery["id"], 0)
+        verdict.check(delivery["state"] != "sent" or came > 0, f"sent and never came: {delivery}")
+        verdict.check(delivery["state"] in ("sent", "suppressed"), f"neither sent nor suppressed: {delivery}")
+    asked = Counter((d["page_id"], d["target"], d["way"], d["purpose"], d["step"], d["round"]) for d in outside)
+    verdict.check(not (twice := [k for k, n in asked.items() if n > 1]), f"asked for twice: {twice[:3]}")
+    verdict.counts |= {
+        "promises broken": len(broken),
+        "pages": sum(map(len, pages.values())),
+        "messages": sum(arrived.values()),
+        "listed repeats": listed,
+    }
+
+
+def _arrived(messages: list[Sent]) -> Counter[str]:
+    return Counter(message.key for message in messages)
+
+
+def lost(delivery: dict[str, Any]) -> int:
+    """How many of its sends are listed as perhaps arrived."""
+    return int(delivery["lost"])

@@ -1,0 +1,56 @@
+"""What tests stand on: one embedded Postgres and one real Kafka a session, and an empty database for each test."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from deploy.kafka.local import LocalKafka, LocalKafkaError
+from shared.embedded import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of this session's own."""
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-test-"))
+    folder.chmod(0o711)  # Postgres runs as another user where we are root
+    server = EmbeddedPostgres(folder)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The URL of an empty database, which is dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    await execute(postgres.url, f"CREATE DATABASE {name}")
+    yield postgres.url.replace("/postgres?", f"/{name}?")
+    await execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalKafka]:
+    """A real broker. Its topics are shared by all tests: take a topic prefix of your own."""
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-test-kafka-"))
+    broker = LocalKafka(folder)
+    try:
+        broker.start(say=print)
+    except LocalKafkaError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield broker
+    broker.kill()
+    shutil.rmtree(folder)
+
+
+async def execute(url: str, statement: str) -> None:
+    """One statement, outside of a transaction."""
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(statement)
+    await engine.dispose()

@@ -1,0 +1,89 @@
+"""What the stories share: a payments team with a promise of seconds, and everybody else with the default of hours."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.clock import SystemClock
+from tests.e2e.client import JSON, Client, until
+
+PROMISE = timedelta(seconds=5)
+MAIL_AFTER = timedelta(seconds=3)
+REPEAT_EVERY = timedelta(seconds=4)
+CHANNEL, MAIL = "#payments-alerts", "ana@example.com"
+SLACK_USER = "U024BE7LH"
+RULE = "enterprise-payouts"
+
+
+def now() -> datetime:
+    return SystemClock().now()
+
+
+def set_up(tocsin: Client) -> None:
+    """Configure all of it; harmless when repeated."""
+    tocsin.put("/v1/teams/payments", {"time_zone": "Europe/Dublin", "members": ["ana", "li"]})
+    tocsin.put("/v1/people/ana", {"email": MAIL, "time_zone": "Europe/Madrid"})
+    tocsin.put("/v1/people/li", {"email": "li@example.com", "slack_user": SLACK_USER})
+    tocsin.put("/v1/destinations/payments-slack", {"kind": "slack", "channel": CHANNEL})
+    layer = {"people": ["ana"], "start": "2026-11-02T09:00:00", "turn": "P7D"}
+    tocsin.put("/v1/schedules/payments-primary", {"time_zone": "Europe/Dublin", "layers": [layer]})
+    tocsin.put("/v1/escalation-policies/payments", {
+        "teams": ["payments"],
+        "steps": [
+            {"on": "breached", "after": "PT0S", "notify": [{"destination": "payments-slack"}]},
+            {"on": "breached", "after": _seconds(MAIL_AFTER), "notify": [{"schedule": "payments-primary"}]},
+        ],
+        "repeat": {"every": _seconds(REPEAT_EVERY), "times": 1},
+    })  # fmt: skip
+    when = "contact.customer.tier == 'enterprise' && 'payouts' in contact.tags"
+    rule = {"id": RULE, "when": when, "then": {"team": "payments", "priority": "urgent", "tags": ["vip"]}}
+    made = tocsin.post("/v1/rulesets", {"rules": [rule], "fallback": {"team": "frontline", "priority": "normal"}})
+    tocsin.post(f"/v1/rulesets/{made['version']}/activate")
+    target = {"metric": "first_reply", "within": _seconds(PROMISE)}
+    tocsin.put("/v1/policies/urgent", {"position": 10, "when": "case.priority == 'urgent'", "targets": [target]})
+
+
+def _seconds(length: timedelta) -> str:
+    return f"PT{length.total_seconds():g}S"
+
+
+def payout_missing(**more: Any) -> JSON:
+    """An enterprise contact: payments owes it a first reply within ``PROMISE``."""
+    customer = {"email": "finance@acme.example", "name": "Acme", "tier": "enterprise", "country": "IE"}
+    return {
+        "channel": "email", "subject": "Payout missing", "body": "Our payout of Friday has not arrived.",
+        "occurred_at": now().isoformat(), "customer": customer, "tags": ["payouts"], **more,
+    }  # fmt: skip
+
+
+def question(**more: Any) -> JSON:
+    """Anybody's contact: frontline owes it a first reply within four hours."""
+    return {"channel": "web", "subject": "How do refunds work?", "customer": {"email": "b@shop.example"}, **more}
+
+
+def replied(case_id: str, **more: Any) -> JSON:
+    """An agent's public reply, now."""
+    fields = {"case_id": case_id, "occurred_at": now().isoformat(), "actor": "ana", "public": True}
+    return {"kind": "agent_replied", **fields, **more}
+
+
+def clock(tocsin: Client, case_id: str, metric: str = "first_reply") -> JSON | None:
+    """The newest clock of a metric, None where sla has not made it yet."""
+    answer = tocsin.send("GET", f"/v1/cases/{case_id}/clocks")
+    if answer.status_code == 404:
+        return None
+    found = [each for each in answer.json()["items"] if each["metric"] == metric]
+    return max(found, key=lambda each: each["instance"], default=None)
+
+
+def clock_started(tocsin: Client, case_id: str) -> JSON:
+    return until(lambda: clock(tocsin, case_id), 15, f"the first reply of case {case_id} is promised")
+
+
+def page(tocsin: Client, case_id: str) -> JSON | None:
+    """The latest page of a case."""
+    items = tocsin.get("/v1/pages", case_id=case_id)["items"]
+    return items[0] if items else None
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,108 @@
+"""The outside world of a test: a Slack and a mail server in processes of their own, and what reached them."""
+
+import json
+import re
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.client import until
+from tests.e2e.programs import Program, free_port, python
+
+STARTED_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message that arrived: when, where, by which key, with which words."""
+
+    at: datetime
+    to: str
+    key: str  # Tocsin's own for the delivery
+    text: str  # everything a person reads, on one line each
+    raw: dict[str, Any]
+
+
+class Sinks:
+    """Both servers and their logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._slack_port, self._smtp_port = free_port(), free_port()
+        self._slack_log, self._smtp_log = folder / "slack.jsonl", folder / "mail.jsonl"
+        self.programs = [
+            Program(name, python("-m", f"tests.stand_ins.{name}", "--port", str(port), "--log", str(log)), folder, {})
+            for name, port, log in (
+                ("slack", self._slack_port, self._slack_log),
+                ("smtp", self._smtp_port, self._smtp_log),
+            )
+        ]
+
+    @property
+    def slack_url(self) -> str:
+        return f"http://127.0.0.1:{self._slack_port}/api/"
+
+    @property
+    def smtp_url(self) -> str:
+        return f"smtp://127.0.0.1:{self._smtp_port}"
+
+    def start(self) -> None:
+        for program in self.programs:
+            program.start()
+        for port in (self._slack_port, self._smtp_port):
+            until(lambda port=port: _listens(port), STARTED_WITHIN_S, f"a stand-in listens on {port}")
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.stop()
+
+    def slack(self) -> list[Sent]:
+        """Messages posted to Slack, oldest first."""
+        posted = [line for line in _lines(self._slack_log) if line["method"] == "chat.postMessage"]
+        return [Sent(_at(line), line["channel"], _slack_key(line), _words(line), line) for line in posted]
+
+    def mail(self) -> list[Sent]:
+        """Mails, oldest first."""
+        return [
+            Sent(_at(line), line["to"][0], line["headers"].get("message-id", ""), _prose(line), line)
+            for line in _lines(self._smtp_log)
+        ]
+
+    def all(self) -> list[Sent]:
+        return [*self.slack(), *self.mail()]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """Whole lines only: the last may be in the writing."""
+    if not log.exists():
+        return []
+    return [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _at(line: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["at"])
+
+
+def _slack_key(line: dict[str, Any]) -> str:
+    found = re.search(r'"delivery_id": ?"([^"]+)"', json.dumps(line))
+    return found[1] if found else str(line.get("client_msg_id", ""))
+
+
+def _words(value: Any) -> str:
+    """All texts of a Slack message: its own, and those of its blocks."""
+    if isinstance(value, dict):
+        own = [value["text"]] if isinstance(value.get("text"), str) else []
+        return "\n".join([*own, *filter(None, (_words(inner) for inner in value.values() if isinstance(inner, dict | list)))])
+    if isinstance(value, list):
+        return "\n".join(filter(None, (_words(inner) for inner in value)))
+    return ""
+
+
+def _prose(line: dict[str, Any]) -> str:
+    return f"{line['headers'].get('subject', '')}\n{line.get('plain', '')}"

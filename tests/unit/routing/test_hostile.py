@@ -1,0 +1,121 @@
+"""A hostile condition is refused at upload, or cut off within milliseconds, and blocks nobody (CASES 33)."""
+
+import time
+from typing import Any
+
+import pytest
+
+from services.routing import rules
+from services.routing.model import BODY_CHARACTERS, ContactFacts
+from services.routing.rules.work import MAX_PATTERN, pattern_size
+from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec, Then
+from tests.unit.routing.test_rules import MONDAY
+
+ALLOWED_S = 0.25  # for one condition on the worst contact, on a busy machine; 6 s and more before they were refused
+
+
+def upload(when: str) -> Any:
+    rule = RuleSpec.model_construct(id="hostile", when=when, then=Then(team="x"))
+    return rules.compile(1, RulesetSpec.model_construct(rules=(rule,), fallback=FallbackSpec(team="f")))
+
+
+def loops(deep: int) -> str:
+    source = "true"
+    for level in range(deep):
+        source = f"[1,2,3,4,5,6,7,8,9,0].all(x{level}, {source})"
+    return source
+
+
+REFUSED = [
+    ("texts that double", "contact.body.replace('a', 'bbbbbbbbbb').size() > 1", "`replace` builds new texts"),
+    ("texts that multiply", "contact.body.split('').join(contact.body) == ''", "`split` builds new texts"),
+    ("a sum in a loop", "contact.tags.map(t, contact.body + contact.body + contact.body).size() > 1 &&"
+     " contact.tags.exists(t, (contact.body + contact.body + contact.body + contact.body).contains(t))",
+     "times the work"),
+    ("doubling step by step", "[contact.body+contact.body]" + "".join(f".map(x{n}, x{n}+x{n})" for n in range(9))
+     + ".exists(x, x.contains('q'))", "times the work"),
+    ("nested loops", loops(4), "loops are nested 3 deep"),
+    ("texts in nested loops", "contact.attributes.a.exists(x, contact.attributes.b.exists(y,"
+     " contact.body.contains(y)))", "times the work"),
+    ("a counted pattern", "contact.body.matches('(((a{0,10}){0,10}){0,10})c')", "the pattern has"),
+    ("a pattern of many classes", r"contact.body.matches(r'\pL{100}c')", "the pattern has"),
+    ("a pattern with hidden counts", r"contact.body.matches('a\x7b900\x7d')", "write the pattern out"),
+    ("a pattern from the contact", "contact.body.matches(contact.subject)", "write the pattern out"),
+    ("a pattern as a function", "matches(contact.body, 'a')", "write the pattern out"),
+    ("a pattern that is none", "contact.body.matches('(a')", "missing )"),
+    ("too many patterns", " || ".join(f"contact.body.matches('{'[ab]' * 30}{n}')" for n in range(20)),
+     "times the work"),
+    ("deep parentheses", "(" * 1_500 + "true" + ")" * 1_500, "nested more than 32 deep"),
+    ("deep lists", "[" * 1_500 + "]" * 1_500 + " == []", "nested more than 32 deep"),
+    ("a huge literal", f"contact.body == '{'x' * 5_000}'", "the limit is 4000"),
+    ("an endless sum", "+".join(["1"] * 1_500) + " == 1", "32"),
+    ("an unknown name", "contact.customer.tire == 'gold'", "Known names: at, case.number"),
+    ("a wrong type", "contact.channel == 1", "no matching overload"),
+    ("no yes or no", "contact.channel", "not true or false"),
+    ("an unknown zone", "at.getHours('Europe/Dubin') < 9", "no time zone 'Europe/Dubin'"),
+    ("nothing", " ", "Syntax error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("when", "told"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
+def test_is_refused_with_what_to_do(when: str, told: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(rules.RulesetError) as refused:
+        upload(when)
+    assert time.perf_counter() - started < ALLOWED_S
+    [problem] = refused.value.problems
+    assert problem.rule == "hostile"
+    assert told in problem.problem
+
+
+BODIES = ["a" * BODY_CHARACTERS, "ab" * (BODY_CHARACTERS // 2), "payout missing " * 1_000]
+ACCEPTED = [
+    "contact.attributes.a.all(x, contact.attributes.a.all(y, x == x))",
+    "['a', 'refund', 'q'].exists(w, contact.body.lowerAscii().contains(w))",
+    "contact.tags.exists(t, contact.body.contains(t))",
+    f"contact.body.contains('{'a' * 3_800}b')",
+    "contact.body.matches('(a+)+$b')",
+    "contact.body.matches('(x+x+)+y')",
+    "contact.body.matches('[ab]*a[ab]{60}c')",
+    "contact.body.matches('(.*)(.*)(.*)(.*)(.*)c')",
+    "!" * 3_000 + "true",
+    "contact.attributes.filter(k, k != 'a').map(k, k.upperAscii()).exists(k, k.size() > 99)",
+]
+
+
+@pytest.mark.parametrize("when", ACCEPTED)
+@pytest.mark.parametrize("body", BODIES, ids=["one letter", "two letters", "words"])
+def test_what_is_accepted_ends_soon(when: str, body: str) -> None:
+    attributes = {"a": list(range(10_000)), "b": ["q" * 1_000] * 500} | {f"k{n}": n for n in range(1_000)}
+    contact = ContactFacts.model_validate(
+        {"at": MONDAY, "channel": "chat", "body": body, "tags": ["q" * 9] * 500, "attributes": attributes}
+    )
+    compiled = upload(when)
+    started = time.perf_counter()
+    rules.match(compiled, contact)
+    rules.explain(compiled, contact)
+    assert time.perf_counter() - started < 2 * ALLOWED_S
+
+
+def test_an_endless_loop_is_cut_off_with_that_reason() -> None:
+    contact = ContactFacts.model_validate({"at": MONDAY, "channel": "chat", "attributes": {"a": list(range(200))}})
+    when = "contact.attributes.a.all(x, contact.attributes.a.all(y, x == x))"
+    [said] = rules.explain(upload(when), contact).rules
+    assert "too many steps" in said.because
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [("abc", 3), ("a{3}", 7), ("[0-9]{4}-[0-9]{4}", 25), ("(a{2}b){10}", 130), ("(a{,5}){2}{3}", 108), ("a{1,}", 6)],
+)
+def test_a_patterns_size_counts_its_repetitions(pattern: str, size: int) -> None:
+    assert pattern_size(pattern) == size
+
+
+def test_ordinary_patterns_are_far_from_the_limit() -> None:
+    for pattern in (
+        r"(?i)\b(refund|chargeback|payout)s?\b",
+        r"^\[?(TICKET|CASE)[-# ]?\d{4,8}\]?",
+        r"\b[A-Z]{2}\d{2}[A-Z0-9]{4}\d{7}",
+    ):
+        assert pattern_size(pattern) < MAX_PATTERN / 2
