@@ -64,7 +64,7 @@ def up() -> None:
 
 @app.command()
 def demo(
-    leave: Annotated[bool, typer.Option("--exit", help="End after the story instead of staying up; for scripts")] = False,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the story, for scripts")] = False,
     seed: Annotated[int, typer.Option(help="Another seed, other contacts; the same seed, the same ones")] = 1,
     contacts: Annotated[int, typer.Option(min=40, max=5_000, help="How many contacts arrive")] = 300,
 ) -> None:

@@ -99,7 +99,7 @@ class Work(Generic[S]):
     _locked: dict[UUID, int] = field(default_factory=dict)  # case → how many events were published about it
 
     async def lock(self, case_ids: Sequence[UUID]) -> None:
-        """Lock the cases, in order; once in a transaction, before ``apply``."""
+        """Lock the cases, in order, before ``apply``. A second time only for cases that nobody else can know yet."""
         ordered = sorted(set(case_ids))
         await self.tx.run(
             "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING", ids=ordered

@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row, TextClause, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from shared import points
 
@@ -55,24 +57,30 @@ class Database:
 
     def __init__(self, url: str, schema: str, pool_size: int = POOL_SIZE) -> None:
         self.schema = schema
+        self._url = url
+        self._connect = {
+            "timeout": 10,
+            "server_settings": {
+                "search_path": schema,
+                "application_name": f"tocsin-{schema}",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                "timezone": "UTC",
+                "jit": "off",
+            },
+        }
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_TIMEOUT_S,
             json_deserializer=_as_text,
-            connect_args={
-                "timeout": 10,
-                "server_settings": {
-                    "search_path": schema,
-                    "application_name": f"tocsin-{schema}",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-                    "timezone": "UTC",
-                    "jit": "off",
-                },
-            },
+            connect_args=self._connect,
         )
+
+    def reflecting(self) -> AsyncEngine:
+        """An engine for looking at the schema itself: SQLAlchemy reads the catalogue's JSON. Dispose of it."""
+        return create_async_engine(self._url, poolclass=NullPool, connect_args=self._connect)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -123,4 +131,4 @@ def is_transient(error: BaseException) -> bool:
     """True where the database is away, full, locked, read-only or restarting: wait and repeat."""
     if is_data_error(error):
         return False
-    return isinstance(error, DBAPIError | OperationalError | InterfaceError | OSError | TimeoutError)
+    return isinstance(error, DBAPIError | PoolTimeout | OSError | TimeoutError)

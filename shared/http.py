@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Generic, TypeVar
@@ -150,6 +151,9 @@ def _dependants(dependant: Any) -> list[Any]:
     return [dependant, *(inner for each in dependant.dependencies for inner in _dependants(each))]
 
 
+_ETAG = re.compile(r'(?:W/)?"?(\d{1,18})"?', re.ASCII)
+
+
 def etag(version: int) -> str:
     return f'"{version}"'
 
@@ -158,12 +162,10 @@ def expected_version(if_match: str | None) -> int | None:
     """The version in an ``If-Match`` header; None where there is none or it is ``*``."""
     if if_match is None or if_match.strip() == "*":
         return None
-    try:
-        return int(if_match.strip().removeprefix("W/").strip('"'))
-    except ValueError:
-        raise Problem(
-            412, "precondition-failed", "If-Match is not an ETag of ours. GET the resource for one."
-        ) from None
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        raise Problem(412, "precondition-failed", "If-Match is not an ETag of ours. GET the resource for one.")
+    return int(found[1])
 
 
 def problem_response(problem: Problem, request: Request | None = None) -> Response:

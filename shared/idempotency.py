@@ -73,7 +73,8 @@ async def claim(
 async def remember(tx: Tx, principal: UUID, key: str, status: int, answer: Any) -> None:
     """Keep the answer, in the same transaction."""
     await tx.run(
-        "UPDATE idempotency SET status = :status, answer = CAST(:answer AS jsonb) WHERE principal = :who AND key = :key",
+        "UPDATE idempotency SET status = :status, answer = CAST(:answer AS jsonb)"
+        " WHERE principal = :who AND key = :key",
         status=status,
         answer=to_json(answer),
         who=str(principal),

@@ -101,10 +101,10 @@ class Leases:
         )
 
     async def _keep(self, tx: Tx, until: datetime) -> dict[str, int]:
-        """Also what ended and nobody took: only the epoch says whose it is."""
+        """Also what ended and nobody took, for only the epoch says whose it is; but not what we gave up."""
         rows = await tx.rows(
             "WITH ours AS (SELECT name FROM lease WHERE name = ANY(CAST(:names AS text[])) AND owner = :owner"
-            " ORDER BY name FOR NO KEY UPDATE)"
+            " AND until > to_timestamp(0) ORDER BY name FOR NO KEY UPDATE)"
             " UPDATE lease SET until = :until FROM ours WHERE lease.name = ours.name RETURNING lease.name, lease.epoch",
             names=self._names,
             owner=self._owner,

@@ -38,7 +38,7 @@ class Line:
 
     @property
     def whole(self) -> bool:
-        return "in" in self.terms and len(self.terms) > 1
+        return "in" in self.terms and "done" in self.terms
 
     @property
     def difference(self) -> int:
@@ -73,17 +73,23 @@ async def platform_entries(runtime: Runtime[Any], consumers: Sequence[str]) -> l
 
 async def _taken(tx: Tx, name: str, topics: Sequence[str]) -> list[Entry]:
     rows = await tx.rows(
-        "SELECT topic, CAST(sum(events) AS bigint) AS events, CAST(sum(parked) AS bigint) AS parked FROM ("
-        " SELECT i.topic, count(*) AS events, count(p.event_id) AS parked FROM inbox i"
-        " LEFT JOIN (SELECT DISTINCT event_id FROM parked) p ON p.event_id = i.event_id GROUP BY i.topic"
-        " UNION ALL SELECT topic, events, 0 FROM inbox_forgotten) t GROUP BY topic ORDER BY topic"
+        "SELECT topic, CAST(sum(events) AS bigint) AS events, CAST(sum(parked) AS bigint) AS parked,"
+        " CAST(sum(dropped) AS bigint) AS dropped FROM ("
+        " SELECT i.topic, count(*) AS events, count(p.event_id) AS parked, count(d.event_id) AS dropped FROM inbox i"
+        " LEFT JOIN (SELECT DISTINCT event_id FROM parked) p ON p.event_id = i.event_id"
+        " LEFT JOIN (SELECT DISTINCT event_id FROM parked_dropped) d ON d.event_id = i.event_id GROUP BY i.topic"
+        " UNION ALL SELECT topic, events, 0, 0 FROM inbox_forgotten) t GROUP BY topic ORDER BY topic"
     )
-    counts = {row.topic: (row.events, row.parked) for row in rows}
+    counts = {row.topic: (row.events, row.parked, row.dropped) for row in rows}
     entries = []
     for topic in topics:
-        events, parked = counts.get(topic, (0, 0))
+        events, parked, dropped = counts.get(topic, (0, 0, 0))
         hop = f"{topic}: {PUBLISHERS[topic]}→{name}"
-        entries += [Entry(hop, "event", "done", events - parked), Entry(hop, "event", "parked", parked)]
+        entries += [
+            Entry(hop, "event", "done", events - parked - dropped),
+            Entry(hop, "event", "parked", parked),
+            Entry(hop, "event", "failed", dropped),
+        ]
     return entries
 
 

@@ -1,7 +1,8 @@
 """Migrations: one Alembic history a service, under an advisory lock, with lock and statement timeouts."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command, context
 from alembic.autogenerate import compare_metadata
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, MetaData, text
 
 from shared.batch import Service
 from shared.db import Database
+
+T = TypeVar("T")
 
 LOCK = 7_014_001  # of all migrations of one database
 LOCK_TIMEOUT_MS = 5_000  # a migration that waits for a lock longer than this gives up, rather than hold up the rest
@@ -61,8 +64,7 @@ async def drift(db: Database, service: Service[Any]) -> list[Any]:
         options = {"compare_type": True, "compare_server_default": False}
         return list(compare_metadata(MigrationContext.configure(sync, opts=options), service.metadata))
 
-    async with db.engine.connect() as connection:
-        return await connection.run_sync(compare)
+    return await _reflect(db, compare)
 
 
 async def revise(db: Database, service: Service[Any], message: str) -> None:
@@ -72,5 +74,13 @@ async def revise(db: Database, service: Service[Any], message: str) -> None:
     def write(sync: Connection) -> None:
         command.revision(_config(service, sync), message, autogenerate=True, rev_id=f"{number:04d}")
 
-    async with db.engine.begin() as connection:
-        await connection.run_sync(write)
+    await _reflect(db, write)
+
+
+async def _reflect(db: Database, look: Callable[[Connection], T]) -> T:
+    engine = db.reflecting()
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(look)
+    finally:
+        await engine.dispose()

@@ -11,13 +11,13 @@ from uuid import UUID
 
 from shared.batch import Input
 from shared.contracts import catalogue
-from shared.contracts.decision import Fired
+from shared.contracts.decision import Fired, Replan
 from shared.db import Tx, from_json, to_json
 from shared.errors import not_found
 from shared.log import Received
 from shared.runtime import Runtime
 
-TIMER = "timer"  # the topic of a parked timer
+TIMER, REPLAN = "timer", "replan"  # topics of what did not come from the log
 LIST_LIMIT = 500
 
 
@@ -46,6 +46,10 @@ def of_timer(fired: Fired, error: str) -> Parked:
         {"subject": str(fired.subject), "step": fired.step, "due_at": fired.due_at, "version": fired.version}
     )
     return Parked(fired.case_id, TIMER, 0, 0, None, [], body.encode(), error[:2000])
+
+
+def of_replan(case_id: UUID, error: str) -> Parked:
+    return Parked(case_id, REPLAN, 0, 0, None, [], b"", error[:2000])
 
 
 async def cases(tx: Tx, case_ids: Sequence[UUID]) -> set[UUID]:
@@ -105,6 +109,8 @@ async def retry(runtime: Runtime[Any], case_id: UUID) -> int:
 
 
 def _body(case_id: UUID, row: Any) -> Any:
+    if row.topic == REPLAN:
+        return Replan(case_id)
     if row.topic == TIMER:
         timer = from_json(row.body)
         due_at = datetime.fromisoformat(timer["due_at"])

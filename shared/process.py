@@ -25,7 +25,7 @@ from shared.embedded import EmbeddedPostgres, running_url
 from shared.gate import Gate
 from shared.http import create_app
 from shared.ids import Ids
-from shared.log import Log
+from shared.log import Log, LogMisconfigured
 from shared.log.kafka import KafkaConfig, KafkaLog
 from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
@@ -91,13 +91,17 @@ async def _sample(clock: DatabaseClock, db: Database) -> None:
 def make_log(on: Base) -> Log:
     settings = on.settings
     if settings.log_url is None:
-        return PostgresLog(on.database("log"), on.clock, settings.kafka_partitions, alone=on.postgres is not None)
+        alone = on.postgres is not None
+        return PostgresLog(
+            on.database("log"), on.clock, settings.kafka_partitions, alone=alone, lease_s=settings.lease_s
+        )
     password = settings.kafka_sasl_password
     return KafkaLog(
         KafkaConfig(
             bootstrap_servers=settings.bootstrap_servers,
             partitions=settings.kafka_partitions,
             replication=settings.kafka_replication,
+            retention_days=settings.log_days,
             topic_prefix=settings.kafka_topic_prefix,
             security_protocol=settings.kafka_security_protocol,
             sasl_mechanism=settings.kafka_sasl_mechanism,
@@ -142,8 +146,11 @@ async def run(
         if not alone:
             await prepare(on, members)
         the_log = make_log(on)
-        await the_log.start()
         opened.push_async_callback(the_log.stop)
+        try:
+            await the_log.start()
+        except LogMisconfigured as wrong:
+            raise SystemExit(str(wrong)) from None
         parts = []
         for member in members:
             service = member.service()

@@ -39,6 +39,7 @@ def configure(service: str, level: str, otlp_endpoint: str | None) -> None:
     """Set up logging as JSON lines on stderr, and tracing where an endpoint is given."""
     global _tracer
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters reaches us as an exception, told once
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -38,14 +38,17 @@ async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
 def kafka() -> Iterator[LocalKafka]:
     """A real broker. Its topics are shared by all tests: take a topic prefix of your own."""
     folder = Path(tempfile.mkdtemp(prefix="tocsin-test-kafka-"))
-    broker = LocalKafka(folder)
+    broker, problem = LocalKafka(folder), None
     try:
         broker.start(say=print)
     except LocalKafkaError as error:
-        pytest.fail(str(error), pytrace=False)
-    yield broker
+        problem = str(error)
+    if problem is None:
+        yield broker
     broker.kill()
     shutil.rmtree(folder)
+    if problem is not None:
+        pytest.fail(problem, pytrace=False)
 
 
 async def execute(url: str, statement: str) -> None:

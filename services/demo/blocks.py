@@ -161,12 +161,12 @@ def _styled(text: str) -> list[Span]:
 
 
 def _plain(text: dict[str, Any]) -> str:
-    return _SHORTCODE.sub(_emoji, text.get("text", ""))
+    return _unescape(text.get("text", ""), emoji=text.get("emoji", True))
 
 
-def _unescape(text: str) -> str:
+def _unescape(text: str, emoji: bool = True) -> str:
     """Slack escapes &, < and > and nothing else."""
-    shown = _SHORTCODE.sub(_emoji, text)
+    shown = _SHORTCODE.sub(_emoji, text) if emoji else text
     return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 

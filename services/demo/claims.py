@@ -7,6 +7,14 @@ class Failed(Exception):
     """The demo cannot go on; the text says why and what to do."""
 
 
+class Refused(Failed):
+    """The API answered with a problem."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     text: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from services.demo.claims import Failed
+from services.demo.claims import Refused
 
 PAGE = 500  # items of a list at a time
 AT_ONCE = 16  # requests in flight
@@ -24,14 +24,14 @@ class Client:
     async def call(
         self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None, ndjson: bool = False
     ) -> Any:
-        """The JSON answer. Raises ``Failed`` on a problem, and one of ``Lost`` where no answer came."""
+        """The JSON answer. Raises ``Refused`` on a problem, and one of ``Lost`` where no answer came."""
         kind = "application/x-ndjson" if ndjson else "application/json"
         data = None if body is None else (body if ndjson else json.dumps(body)).encode()
         headers = {"Content-Type": kind} if data is not None else {}
         async with self._session.request(method, path, data=data, headers=headers, params=params) as answer:
             text = await answer.text()
             if answer.status >= 400:
-                raise Failed(f"{method} {path} was answered {answer.status}: {_detail(text)}")
+                raise Refused(answer.status, f"{method} {path} was answered {answer.status}: {_detail(text)}")
             return _read(text)
 
     async def get(self, path: str, **params: str) -> Any:

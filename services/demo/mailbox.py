@@ -1,6 +1,7 @@
 """A mail server that accepts everything and delivers nothing: a stand-in for yours. RFC 5321, as far as needed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class Mail:
         """What a person reads: the plain part."""
         part = self.message.get_body(("plain",))
         return "" if part is None else str(part.get_content()).strip()
+
+    def link(self, base: str) -> str | None:
+        """The first address in it that begins like this."""
+        found = re.search(rf"{re.escape(base)}/[^\s<>\"]+", self.text)
+        return found[0].rstrip(".,)") if found else None
 
 
 class Mailbox:

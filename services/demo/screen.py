@@ -49,11 +49,11 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """Words, and [bold]marks[/] of ours; nothing from outside may come this way unescaped."""
-        self.console.print(Padding(Text.from_markup(text, style=style), (0, 0, 0, 2)))
+        self.console.print(Padding(Text.from_markup(text, style=style), (0, 0, 0, 2), expand=False))
 
     def quote(self, text: str, style: str = "") -> None:
         """Words from outside, as they are."""
-        self.console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
+        self.console.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
 
     def claim(self, held: bool, text: str, otherwise: str) -> bool:
         """State what was measured; plainly, where it is not what was claimed."""
@@ -64,7 +64,7 @@ class Screen:
         mark = ("ok" if self._plain else "✓") if claim.held else ("NOT TRUE:" if self._plain else "✗ NOT TRUE:")
         row = Table.grid(padding=(0, 1))
         row.add_row(Text(mark, style="green" if claim.held else "bold red"), Text(claim.text))
-        self.console.print(Padding(row, (0, 0, 0, 2)))
+        self.console.print(Padding(row, (0, 0, 0, 2), expand=False))
 
     def wrong(self, text: str) -> None:
         """The demo cannot go on."""
@@ -94,7 +94,7 @@ class Screen:
             table.add_column(name, justify="left" if at < left else "right", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        self.console.print(Padding(table, (0, 0, 0, 2)))
+        self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
     def bars(self, counts: Sequence[tuple[str, int]], title: str) -> RenderableType:
         """Counts, the largest first, each with a bar as long as its share."""
@@ -110,7 +110,7 @@ class Screen:
     def beside(self, *parts: RenderableType) -> None:
         row = Table.grid(padding=(0, 4))
         row.add_row(*parts)
-        self.console.print(Padding(row, (1, 0, 1, 2)))
+        self.console.print(Padding(row, (1, 0, 1, 2), expand=False))
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -179,7 +179,7 @@ class Screen:
         title = Text(f" {post.channel} ", style="bold")
         subtitle = Text(f" {note} ") if note else None
         frame = Panel(Group(*drawn), title=title, title_align="left", subtitle=subtitle, subtitle_align="right")
-        self.console.print(Padding(frame, (1, 0, 1, 2)))
+        self.console.print(Padding(frame, (1, 0, 1, 2), expand=False))
 
     def _line(self, line: Line) -> Text:
         if line.kind == "rule":
@@ -204,7 +204,7 @@ class Screen:
         body = mail.text.splitlines()
         shown = body[:MAIL_LINES] + (["…"] if len(body) > MAIL_LINES else [])
         frame = Panel(Group(*head, Text(""), Text("\n".join(shown))), title=Text(" mail "), title_align="left")
-        self.console.print(Padding(frame, (1, 0, 1, 2)))
+        self.console.print(Padding(frame, (1, 0, 1, 2), expand=False))
 
 
 def _span(span: Span) -> Text:

@@ -7,6 +7,7 @@ https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Post:
 
     def mentions(self, number: str) -> bool:
         """Whether it is about this case."""
-        written = json.dumps(self.payload)
-        return any(f"{number}{after}" in written for after in (" ", ":", ".", ",", "*", '"', "|", "<", "\\"))
+        words = [str(self.payload.get("text", "")), *(line.text for line in blocks.lines(self.payload))]
+        return any(re.search(rf"(?<![\w-]){re.escape(number)}(?!\w)", each) for each in words)
 
 
 class SlackStandIn:

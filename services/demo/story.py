@@ -62,7 +62,7 @@ async def _run(seed: int, contacts: int, leave: bool) -> int:
         if not told:
             return INTERRUPTED
     except (Failed, *Lost, BaseExceptionGroup) as wrong:
-        screen.wrong(_cause(wrong))
+        screen.wrong(cause(wrong))
         return 1
     return 1 if claims.broken else 0
 
@@ -107,7 +107,7 @@ def _end_on_signal() -> asyncio.Event:
     return asked
 
 
-def _cause(wrong: BaseException) -> str:
+def cause(wrong: BaseException) -> str:
     """The first thing that went wrong, in words. What is no known kind of trouble is a bug, and raised as it is."""
     while isinstance(wrong, BaseExceptionGroup):
         # Why the server died tells more than that it did not answer.

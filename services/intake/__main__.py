@@ -1,6 +1,7 @@
-"""``python -m services.intake`` runs this service alone."""
+"""Runs intake alone: ``python -m services.intake``."""
 
-from services.intake.app import assemble, service
-from shared.process import Member, run_alone
+from services.intake.app import MEMBER
+from shared.process import run_alone
 
-run_alone(Member(service, assemble))
+if __name__ == "__main__":
+    run_alone(MEMBER)

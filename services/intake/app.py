@@ -1,4 +1,4 @@
-"""How intake is put together."""
+"""Puts intake together."""
 
 from services.intake import CARD
 from services.intake.api import routes
@@ -6,6 +6,7 @@ from services.intake.decide import decide
 from services.intake.model import CaseFile
 from services.intake.store import IntakeStore, metadata, reads
 from shared.batch import Service
+from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly
 
@@ -16,3 +17,6 @@ def service() -> Service[CaseFile]:
 
 def assemble(runtime: Runtime[CaseFile]) -> Assembly:
     return Assembly(router=routes(runtime), ledger=reads.ledger)
+
+
+MEMBER = Member(service, assemble)

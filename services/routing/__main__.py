@@ -1,6 +1,7 @@
-"""``python -m services.routing`` runs this service alone."""
+"""Runs routing alone: ``python -m services.routing``."""
 
-from services.routing.app import assemble, service
-from shared.process import Member, run_alone
+from services.routing.app import MEMBER
+from shared.process import run_alone
 
-run_alone(Member(service, assemble))
+if __name__ == "__main__":
+    run_alone(MEMBER)

@@ -5,6 +5,7 @@ from services.routing.decide import decide
 from services.routing.model import CaseState
 from services.routing.store import RoutingStore, first_start, ledger, metadata
 from shared.batch import Service
+from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly
 
@@ -17,3 +18,6 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     store = runtime.service.store
     assert isinstance(store, RoutingStore)  # what `service` made
     return Assembly(router=api.routes(runtime, store), ledger=ledger)
+
+
+MEMBER = Member(service, assemble)

@@ -25,7 +25,7 @@ class Strict(BaseModel):
 
 
 class Spec(Strict):
-    """A configured document, such as a calendar. What was read may be written back: read-only fields are passed over."""
+    """A configured document, such as a calendar. What was read may be written back: read-only fields are dropped."""
 
     @model_validator(mode="before")
     @classmethod

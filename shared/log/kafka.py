@@ -56,7 +56,7 @@ class KafkaLog:
                 return
             except LogUnavailable as error:
                 if loop.time() > give_up:
-                    raise
+                    raise LogUnavailable(f"Kafka at {self._config.bootstrap_servers}: {error}") from error
                 log.warning("waiting for Kafka", servers=self._config.bootstrap_servers, error=str(error))
                 await asyncio.sleep(PAUSE_S)
 

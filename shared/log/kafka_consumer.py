@@ -1,7 +1,7 @@
 """Reading Kafka as a member of a group."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -77,16 +77,28 @@ class KafkaConsumer:
         return [self._received(each) for each in found]
 
     async def _read(self, member: AIOKafkaConsumer, found: list[ConsumerRecord], limit: int, timeout_s: float) -> None:
-        """First an equal part of each partition's buffer, beginning elsewhere each time; then whatever there is."""
+        """An equal part of each partition's buffer, beginning elsewhere each time; then whatever else is buffered."""
         assigned = sorted(member.assignment())
         self._turn += 1
         start = self._turn % len(assigned) if assigned else 0
-        for partition in (assigned[start:] + assigned[:start])[:limit]:
-            part = max(1, limit // len(assigned))
-            found += _flat((await member.getmany(partition, max_records=part)).values())
-        if len(found) < limit:
-            wait_ms = 0 if found else int(timeout_s * 1000)
-            found += _flat((await member.getmany(timeout_ms=wait_ms, max_records=limit - len(found))).values())
+        turns = (assigned[start:] + assigned[:start])[:limit]
+        part = max(1, limit // max(1, len(assigned)))
+
+        async def take(*partitions: TopicPartition, most: int, wait_s: float = 0) -> None:
+            got = await member.getmany(*partitions, timeout_ms=int(wait_s * 1000), max_records=most)
+            found.extend(record for records in got.values() for record in records)
+
+        async def take_parts() -> None:
+            for partition in turns:
+                if len(found) < limit:
+                    await take(partition, most=min(part, limit - len(found)))
+
+        await take_parts()
+        if not found:
+            await take(most=part, wait_s=timeout_s)
+            await take_parts()
+        if found and len(found) < limit:
+            await take(most=limit - len(found))
 
     async def seek(self, positions: Positions) -> None:
         for each, position in self._ours(positions).items():
@@ -130,7 +142,3 @@ class KafkaConsumer:
             headers=list(record.headers),
             body=record.value or b"",
         )
-
-
-def _flat(parts: Iterable[list[ConsumerRecord]]) -> list[ConsumerRecord]:
-    return [record for part in parts for record in part]

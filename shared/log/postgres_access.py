@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import orjson
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,10 +18,8 @@ async def available(timeout_s: float | None = None) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, PoolTimeout) as error:
-        raise LogUnavailable(f"the database of the log: {error}") from error
     except Exception as error:
-        if is_transient(error):
+        if is_transient(error) or isinstance(error, PoolTimeout):
             raise LogUnavailable(f"the database of the log: {error}") from error
         raise
 

@@ -23,7 +23,9 @@ async def post_contact(new: NewContact) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    uvicorn.run(app, port=parser.parse_args().port, access_log=False, log_level="warning", loop="uvloop", http="httptools")
+    uvicorn.run(
+        app, port=parser.parse_args().port, access_log=False, log_level="warning", loop="uvloop", http="httptools"
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ class Answers:
 async def flood(url: str, key: str, bodies: Iterator[bytes], connections: int, seconds: float) -> Answers:
     """Post as fast as answers come, on so many connections at once."""
     parts, answers = urlsplit(url), Answers()
-    head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+    lines = (f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}", f"authorization: Bearer {key}")
+    head = "\r\n".join((*lines, "content-type: application/json", ""))
     started = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):

@@ -12,18 +12,20 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.chaos import crews
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.load import Clients
 from tests.chaos.rounds import Run, run
-from tests.e2e import scene
 from tests.e2e.client import Routes
 from tests.e2e.stack import Apart
 
 
-def crash(stack: Apart, seed: int, rounds: int, freeze: bool = False, minutes: float | None = None) -> tuple[Run, Verdict]:
+def crash(
+    stack: Apart, seed: int, rounds: int, freeze: bool = False, minutes: float | None = None
+) -> tuple[Run, Verdict]:
     """Run and judge on a stack that has nothing in it yet."""
     tocsin = stack.client()
-    scene.set_up(tocsin)
+    crews.set_up(tocsin)
 
     async def load() -> Run:
         with (stack.folder / "answers.jsonl").open("a") as log:

@@ -97,10 +97,10 @@ def _cases(verdict: Verdict, tocsin: Client, items: list[Item]) -> dict[str, Ite
 
 
 def _assignments(verdict: Verdict, tocsin: Client, cases: dict[str, Item]) -> None:
-    for case_id in cases:
+    for case_id, item in cases.items():
         answer = tocsin.send("GET", f"/v1/cases/{case_id}/assignment")
         found = answer.json()
-        placed = answer.status_code == 200 and found["team"] == "payments" and len(found["history"]) == 1
+        placed = answer.status_code == 200 and found["team"] == item.team and len(found["history"]) == 1
         verdict.check(placed, f"case {case_id} is not assigned once: {answer.text[:300]}")
 
 
@@ -125,7 +125,7 @@ def _clocks(verdict: Verdict, tocsin: Client, cases: dict[str, Item]) -> dict[st
 
 
 def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item], clocks: dict[str, JSON]) -> None:
-    """A page for every promise that was broken, once; and each of its messages once, but for the sends that are listed."""
+    """A page for every broken promise, once; and each of its messages once, but for the sends that are listed."""
     pages: dict[str, list[JSON]] = defaultdict(list)
     for page in tocsin.every("/v1/pages"):
         pages[page["case_id"]].append(page)
@@ -148,7 +148,7 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
         came = arrived.get(delivery["id"], 0)
         verdict.check(delivery["state"] != "sent" or came > 0, f"sent and never came: {delivery}")
         verdict.check(delivery["state"] in ("sent", "suppressed"), f"neither sent nor suppressed: {delivery}")
-    asked = Counter((d["page_id"], d["target"], d["way"], d["purpose"], d["step"], d["round"]) for d in outside)
+    asked = Counter((d["page_id"], d["target"], d["way"], d["purpose"]) for d in outside)
     verdict.check(not (twice := [k for k, n in asked.items() if n > 1]), f"asked for twice: {twice[:3]}")
     verdict.counts |= {
         "promises broken": len(broken),

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 import aiohttp
 
+from tests.chaos.crews import CREWS
 from tests.e2e import scene
 from tests.e2e.client import JSON, Routes
 
@@ -31,6 +32,7 @@ class Item:
     """One contact: what was posted, and what was answered."""
 
     external_id: str
+    team: str
     replies: bool  # whether an agent answers it in time
     posted_at: float  # monotonic
     answers: list[JSON] = field(default_factory=list)  # every 202, the first and the repeated ones
@@ -90,10 +92,10 @@ class Clients:
 
     def _new(self) -> tuple[Item, JSON]:
         number = next(self._numbers)
-        item = Item(f"{self._prefix}-{number}", number % 2 == 0, time.monotonic())
+        item = Item(f"{self._prefix}-{number}", CREWS[number % len(CREWS)], number % 3 > 0, time.monotonic())
         self.items[item.external_id] = item
         name = {"source": "chaos", "external_id": item.external_id, "thread": item.external_id}
-        return item, scene.payout_missing(**name)
+        return item, scene.payout_missing(item.team, **name)
 
     async def _batch(self, new: list[tuple[Item, JSON]]) -> None:
         """Repeat it whole until every line is accepted: those that were already get their first answer."""
@@ -114,7 +116,9 @@ class Clients:
     async def _until_answered(self, path: str, body: JSON | str) -> Any:
         """Repeat the same request until it is accepted; a refusal is kept for the judge and raised."""
         how: Mapping[str, Any] = (
-            {"data": body, "headers": {"Content-Type": "application/x-ndjson"}} if isinstance(body, str) else {"json": body}
+            {"data": body, "headers": {"Content-Type": "application/x-ndjson"}}
+            if isinstance(body, str)
+            else {"json": body}
         )
         while True:
             try:

@@ -43,11 +43,14 @@ class Run:
 
 def plan(seed: int, rounds: int, freeze: bool) -> list[tuple[str, str]]:
     """Every part once in each six rounds, in a seeded order; frozen rather than killed now and then."""
-    chance, order = Random(seed), []
+    chance = Random(seed)
+    order: list[tuple[str, str]] = []
     while len(order) < rounds:
         parts = list(PARTS)
         chance.shuffle(parts)
-        order += [(part, "freeze" if freeze and part in SERVICES and chance.random() < 0.25 else "kill") for part in parts]
+        order += [
+            (part, "freeze" if freeze and part in SERVICES and chance.random() < 0.25 else "kill") for part in parts
+        ]
     return order[:rounds]
 
 

@@ -3,14 +3,15 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from deploy.kafka.local import LocalKafka
-from shared.log import LogUnavailable
+from shared.log import LogUnavailable, OwnershipLost
 from shared.log.kafka import KafkaConfig, KafkaLog
-from tests.contract.suite import GROUP, TOPICS, Cluster, LogContract, eventually, numbers, read, records
+from tests.contract.suite import GROUP, TOPICS, Cluster, LogContract, eventually, following, numbers, read, records
 
 
 class KafkaCluster(Cluster):
@@ -23,6 +24,7 @@ class KafkaCluster(Cluster):
             topic_prefix=f"test-{secrets.token_hex(4)}.",
             session_timeout_s=2,
             request_timeout_s=5,
+            append_timeout_s=5,
         )
 
     def make(self, partitions: int) -> KafkaLog:
@@ -69,6 +71,27 @@ async def test_a_broker_that_answers_nothing_is_unavailable_and_then_goes_on(clu
     await eventually(consumer.start)
     found = await read(consumer, 2)
     assert {1, 3} <= set(numbers(found))
+    await consumer.stop()
+
+
+async def test_a_member_that_was_silent_for_too_long_goes_on_by_itself(cluster):
+    """Kafka's client then leaves the group without a word."""
+    cluster.config = replace(cluster.config, max_poll_interval_s=2)
+    log = await cluster.log()
+    await log.append(records(range(10)))
+    consumer = log.consumer(GROUP, TOPICS)
+    await consumer.start()
+    held = await read(consumer, 10)
+    await asyncio.sleep(4)
+    await log.append(records(range(10, 20)))
+    found = set(numbers(held))
+    async with asyncio.timeout(30):
+        while await log.committed(GROUP, TOPICS) != await log.end_positions(TOPICS):
+            with suppress(OwnershipLost):
+                await consumer.commit(following(held))
+            held = await consumer.poll(100, 0.2) or held
+            found |= set(numbers(held))
+    assert found == set(range(20))
     await consumer.stop()
 
 

@@ -53,11 +53,15 @@ class Client:
 
     def send(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Any request, any answer."""
-        return self._http.request(method, self.routes.base(path) + path, **how)
+        return self.send_to(self.routes.base(path), method, path, **how)
+
+    def send_to(self, base: str, method: str, path: str, **how: Any) -> httpx.Response:
+        """To one service of several that have the path."""
+        return self._http.request(method, base + path, **how)
 
     def at(self, base: str, path: str) -> Any:
         """What one service says of itself: paths that every service has."""
-        answer = self._http.get(base + path)
+        answer = self.send_to(base, "GET", path)
         assert answer.status_code == 200, f"{base}{path} gave {answer.status_code}: {answer.text[:1000]}"
         return answer.json()
 

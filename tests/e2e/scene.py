@@ -1,5 +1,6 @@
 """What the stories share: a payments team with a promise of seconds, and everybody else with the default of hours."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,49 +10,72 @@ from tests.e2e.client import JSON, Client, until
 PROMISE = timedelta(seconds=5)
 MAIL_AFTER = timedelta(seconds=3)
 REPEAT_EVERY = timedelta(seconds=4)
-CHANNEL, MAIL = "#payments-alerts", "ana@example.com"
+TEAMS = ("payments", "cards", "disputes", "terminals")  # each with a channel: one takes a message a second
+MAIL = "ana@example.com"
 SLACK_USER = "U024BE7LH"
-RULE = "enterprise-payouts"
 
 
 def now() -> datetime:
     return SystemClock().now()
 
 
+def channel(team: str) -> str:
+    return f"#{team}-alerts"
+
+
+def rule(team: str) -> str:
+    return f"enterprise-{team}"
+
+
 def set_up(tocsin: Client) -> None:
     """Configure all of it; harmless when repeated."""
-    tocsin.put("/v1/teams/payments", {"time_zone": "Europe/Dublin", "members": ["ana", "li"]})
     tocsin.put("/v1/people/ana", {"email": MAIL, "time_zone": "Europe/Madrid"})
     tocsin.put("/v1/people/li", {"email": "li@example.com", "slack_user": SLACK_USER})
-    tocsin.put("/v1/destinations/payments-slack", {"kind": "slack", "channel": CHANNEL})
     layer = {"people": ["ana"], "start": "2026-11-02T09:00:00", "turn": "P7D"}
-    tocsin.put("/v1/schedules/payments-primary", {"time_zone": "Europe/Dublin", "layers": [layer]})
-    tocsin.put("/v1/escalation-policies/payments", {
-        "teams": ["payments"],
-        "steps": [
-            {"on": "breached", "after": "PT0S", "notify": [{"destination": "payments-slack"}]},
-            {"on": "breached", "after": _seconds(MAIL_AFTER), "notify": [{"schedule": "payments-primary"}]},
-        ],
-        "repeat": {"every": _seconds(REPEAT_EVERY), "times": 1},
-    })  # fmt: skip
-    when = "contact.customer.tier == 'enterprise' && 'payouts' in contact.tags"
-    rule = {"id": RULE, "when": when, "then": {"team": "payments", "priority": "urgent", "tags": ["vip"]}}
-    made = tocsin.post("/v1/rulesets", {"rules": [rule], "fallback": {"team": "frontline", "priority": "normal"}})
+    tocsin.put("/v1/schedules/primary", {"time_zone": "Europe/Dublin", "layers": [layer]})
+    for team in TEAMS:
+        tocsin.put(f"/v1/teams/{team}", {"time_zone": "Europe/Dublin", "members": ["ana", "li"]})
+        tocsin.put(f"/v1/destinations/{team}-slack", {"kind": "slack", "channel": channel(team)})
+        steps = [
+            {"on": "breached", "after": "PT0S", "notify": [{"destination": f"{team}-slack"}]},
+            {"on": "breached", "after": seconds(MAIL_AFTER), "notify": [{"schedule": "primary"}]},
+        ]
+        repeat = {"every": seconds(REPEAT_EVERY), "times": 1}
+        tocsin.put(f"/v1/escalation-policies/{team}", {"teams": [team], "steps": steps, "repeat": repeat})
+    route(tocsin, TEAMS)
+    promise(tocsin, PROMISE)
+
+
+def route(tocsin: Client, teams: Sequence[str]) -> None:
+    """Enterprise contacts go to the team that their tag names, everything else to frontline."""
+    rules = [
+        {
+            "id": rule(team),
+            "when": f"contact.customer.tier == 'enterprise' && '{team}' in contact.tags",
+            "then": {"team": team, "priority": "urgent", "tags": ["vip"]},
+        }
+        for team in teams
+    ]
+    made = tocsin.post("/v1/rulesets", {"rules": rules, "fallback": {"team": "frontline", "priority": "normal"}})
     tocsin.post(f"/v1/rulesets/{made['version']}/activate")
-    target = {"metric": "first_reply", "within": _seconds(PROMISE)}
+
+
+def promise(tocsin: Client, within: timedelta) -> None:
+    """Urgent cases get a first reply within so long."""
+    target = {"metric": "first_reply", "within": seconds(within)}
     tocsin.put("/v1/policies/urgent", {"position": 10, "when": "case.priority == 'urgent'", "targets": [target]})
 
 
-def _seconds(length: timedelta) -> str:
+def seconds(length: timedelta) -> str:
     return f"PT{length.total_seconds():g}S"
 
 
-def payout_missing(**more: Any) -> JSON:
-    """An enterprise contact: payments owes it a first reply within ``PROMISE``."""
+def payout_missing(team: str = "payments", **more: Any) -> JSON:
+    """An enterprise contact: the team owes it a first reply within ``PROMISE``."""
     customer = {"email": "finance@acme.example", "name": "Acme", "tier": "enterprise", "country": "IE"}
     return {
         "channel": "email", "subject": "Payout missing", "body": "Our payout of Friday has not arrived.",
-        "occurred_at": now().isoformat(), "customer": customer, "tags": ["payouts"], **more,
+        "occurred_at": now().isoformat(), "customer": customer, "tags": [team], **more,
     }  # fmt: skip
 
 
@@ -83,6 +107,20 @@ def page(tocsin: Client, case_id: str) -> JSON | None:
     """The latest page of a case."""
     items = tocsin.get("/v1/pages", case_id=case_id)["items"]
     return items[0] if items else None
+
+
+def the_page(tocsin: Client, case_id: str) -> JSON:
+    """The latest page of a case that has one."""
+    found = page(tocsin, case_id)
+    assert found, f"case {case_id} has no page"
+    return found
+
+
+def the_clock(tocsin: Client, case_id: str) -> JSON:
+    """The newest first-reply clock of a case that has one."""
+    found = clock(tocsin, case_id)
+    assert found, f"case {case_id} has no clock"
+    return found
 
 
 def at(text: str) -> datetime:

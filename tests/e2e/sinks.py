@@ -24,6 +24,11 @@ class Sent:
     text: str  # everything a person reads, on one line each
     raw: dict[str, Any]
 
+    @property
+    def case_number(self) -> str:
+        found = re.search(r"\bC-\d+\b", self.text)
+        return found[0] if found else ""
+
 
 class Sinks:
     """Both servers and their logs."""
@@ -51,7 +56,7 @@ class Sinks:
         for program in self.programs:
             program.start()
         for port in (self._slack_port, self._smtp_port):
-            until(lambda port=port: _listens(port), STARTED_WITHIN_S, f"a stand-in listens on {port}")
+            until(lambda port=port: listens(port), STARTED_WITHIN_S, f"a stand-in listens on {port}")
 
     def close(self) -> None:
         for program in self.programs:
@@ -64,16 +69,13 @@ class Sinks:
 
     def mail(self) -> list[Sent]:
         """Mails, oldest first."""
-        return [
-            Sent(_at(line), line["to"][0], line["headers"].get("message-id", ""), _prose(line), line)
-            for line in _lines(self._smtp_log)
-        ]
+        return [Sent(_at(line), line["to"][0], _mail_key(line), _prose(line), line) for line in _lines(self._smtp_log)]
 
     def all(self) -> list[Sent]:
         return [*self.slack(), *self.mail()]
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -89,6 +91,10 @@ def _at(line: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(line["at"])
 
 
+def _mail_key(line: dict[str, Any]) -> str:
+    return str(line["headers"].get("message-id", "")).partition("@")[0].removeprefix("<")
+
+
 def _slack_key(line: dict[str, Any]) -> str:
     found = re.search(r'"delivery_id": ?"([^"]+)"', json.dumps(line))
     return found[1] if found else str(line.get("client_msg_id", ""))
@@ -98,7 +104,9 @@ def _words(value: Any) -> str:
     """All texts of a Slack message: its own, and those of its blocks."""
     if isinstance(value, dict):
         own = [value["text"]] if isinstance(value.get("text"), str) else []
-        return "\n".join([*own, *filter(None, (_words(inner) for inner in value.values() if isinstance(inner, dict | list)))])
+        return "\n".join(
+            [*own, *filter(None, (_words(inner) for inner in value.values() if isinstance(inner, dict | list)))]
+        )
     if isinstance(value, list):
         return "\n".join(filter(None, (_words(inner) for inner in value)))
     return ""

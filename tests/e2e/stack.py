@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -73,7 +74,9 @@ class Stack:
 
     def documents(self) -> dict[str, JSON]:
         """The OpenAPI document behind each base URL."""
-        return {base: httpx.get(f"{base}/openapi.json", timeout=30).json() for base in dict.fromkeys(self.bases.values())}
+        return {
+            base: httpx.get(f"{base}/openapi.json", timeout=30).json() for base in dict.fromkeys(self.bases.values())
+        }
 
     def client(self, key: str | None = None) -> Client:
         made = Client(Routes(self.documents()), key or self.key)
@@ -119,7 +122,7 @@ class Stack:
             shutil.copy(path, folder / path.name)
         return folder
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -1,4 +1,4 @@
-"""What is in the database, counted: for tests that must see that nothing was half written, or that something is gone."""
+"""What is in the database, counted: for tests that must see that nothing was half written, or take something away."""
 
 import asyncio
 from typing import Any

@@ -15,7 +15,7 @@ from tests.e2e.programs import Program, python
 from tests.e2e.stack import Stack
 
 ANYBODY = {"/livez", "/readyz", "/asyncapi.json"}  # no key needed
-SIGNED = {"POST /v1/slack/interactions", "GET /p/{token}", "POST /p/{token}"}  # they prove themselves otherwise
+SIGNED = {"POST /v1/slack/interactions", "GET /v1/pages/{page_id}/action", "POST /v1/pages/{page_id}/action"}  # they prove themselves otherwise
 ANY_ID = {"DELETE /v1/customers/{id}"}  # an id that nobody has is erased already
 LINES = ("POST /v1/contacts/batch", "POST /v1/activities/batch")  # each line has its own fate
 FREE = {"attributes"}  # fields in which an upstream says what it likes
@@ -24,11 +24,14 @@ SETTLED_WITHIN_S = 60.0
 
 GARBAGE_PATHS = ["%00", "%F0%9F%92%A5", "..%2F..%2Fetc", "x" * 3000, "-1", "%ED%A0%80", "' OR 1=1 --"]
 GARBAGE_VALUES = ["\x00", "-1", "9" * 400, "💥", "x" * 5000, ""]
-GARBAGE_CURSORS = ["x", "bnVsbA", "WyJ4Il0", "WzEsMl0", "WyJhIiwiYiJd", "WyJcdTAwMDAiLCJcdTAwMDAiXQ", "====", "💥"]
+GARBAGE_CURSORS = ["x", "bnVsbA", "WzEsMl0", "====", "💥"]
+FORGED_CURSORS = ["WyJ4Il0", "WyJhIiwiYiJd", "WyJcdTAwMDAiLCJcdTAwMDAiXQ"]  # as ours look: harmless, if they pass
 GARBAGE_BODIES = [
     b"", b"nonsense", b"{", b"[]", b'"text"', b"123", b"null", b"\xff\xfe{}", b"[" * 50_000, b'{"a":' * 50_000,
     b'{"a":' * 900 + b"1" + b"}" * 900, b'{"nonsense": 1}', b'{"nonsense": NaN}', b'{"a\x00": 1}',
 ]  # fmt: skip
+
+NOTHING = (b"", b"null")  # as good as the defaults, where there are some
 
 LATER = "2099-01-01T00:00:00Z"
 VALID: dict[str, JSON] = {
@@ -51,6 +54,11 @@ VALID: dict[str, JSON] = {
     "PUT /v1/destinations/{name}": {"kind": "slack", "channel": "#bad"},
     "PUT /v1/schedules/{name}": {"time_zone": "UTC", "layers": []},
     "PUT /v1/escalation-policies/{name}": {"teams": [], "steps": [{"notify": [{"destination": "console"}]}]},
+    "POST /v1/silences": {"scope": {"team": "bad"}, "reason": "bad", "until": LATER},
+    "POST /v1/pages/{page_id}/acknowledge": {"by": "ana"},
+    "POST /v1/pages/{page_id}/resolve": {"by": "ana"},
+    "POST /v1/pages/{page_id}/snooze": {"by": "ana", "until": LATER},
+    "POST /v1/pages/{page_id}/hand-over": {"by": "ana", "team": "frontline", "reason": "bad"},
     "POST /v1/schedules/{name}/overrides": {"person": "ana", "from": LATER, "until": "2099-01-02T00:00:00Z"},
 }  # fmt: skip
 
@@ -109,9 +117,7 @@ def never_an_error_of_ours(answer: httpx.Response, what: str) -> None:
 
 
 def at(tocsin: Client, operation: Operation, path: str | None = None, **how: Any) -> httpx.Response:
-    url = operation.base + (path if path is not None else operation.filled())
-    headers = {"Authorization": f"Bearer {tocsin.key}", **how.pop("headers", {})}
-    return httpx.request(operation.method, url, headers=headers, timeout=30, **how)
+    return tocsin.send_to(operation.base, operation.method, path if path is not None else operation.filled(), **how)
 
 
 def body_of(operation: Operation) -> JSON:
@@ -131,7 +137,7 @@ def test_every_operation_that_takes_json_is_covered(all_operations: list[Operati
 @pytest.mark.usefixtures("_nothing_written")
 def test_without_a_good_key_nothing_is_done(tocsin: Client, all_operations: list[Operation], weak_key: str) -> None:
     for each in with_keys(all_operations):
-        for value in ("", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \t", "Bearer " + "x" * 5000):
+        for value in ("", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer " + "x" * 5000):
             answer = at(tocsin, each, headers={"Authorization": value}, **body_of(each))
             refused(answer, f"{each.name} with {value[:20]!r}", 401)
         if each.method != "GET":
@@ -150,7 +156,11 @@ def test_garbage_in_paths_and_queries_is_refused(tocsin: Client, all_operations:
                     answer = at(tocsin, each, each.filled(**{parameter["name"]: value}), **body_of(each))
                     refused(answer, f"{each.name} with {parameter['name']}={value[:20]}")
         for parameter in each.named("query"):
-            listed = GARBAGE_CURSORS if parameter["name"] == "cursor" else GARBAGE_VALUES
+            listed = GARBAGE_VALUES
+            if parameter["name"] == "cursor":
+                listed = GARBAGE_CURSORS
+                for forged in FORGED_CURSORS:
+                    never_an_error_of_ours(at(tocsin, each, params={"cursor": forged}), f"{each.name} {forged}")
             for value in listed:
                 if each.method != "GET" and parameter["schema"].get("type") == "string":
                     continue
@@ -168,8 +178,8 @@ def test_what_is_unknown_is_not_found(tocsin: Client, all_operations: list[Opera
             refused(at(tocsin, each, **body_of(each)), f"{each.name} of something unknown", 404, 409, 422)
     for base in {each.base for each in all_operations}:
         for method in ("GET", "POST", "DELETE", "PATCH"):
-            refused(httpx.request(method, f"{base}/v1/nothing-is-here"), f"{method} of an unknown path", 404)
-        refused(httpx.request("PATCH", f"{base}/livez"), "a method that the path does not have", 405)
+            refused(tocsin.send_to(base, method, "/v1/nothing-is-here"), f"{method} of an unknown path", 404)
+        refused(tocsin.send_to(base, "PATCH", "/livez"), "a method that the path does not have", 405)
 
 
 @pytest.mark.usefixtures("_nothing_written")
@@ -177,7 +187,7 @@ def test_bodies_that_are_none_are_refused(tocsin: Client, all_operations: list[O
     for each in (each for each in all_operations if each.name in VALID):
         for body in GARBAGE_BODIES:
             answer = at(tocsin, each, content=body, headers={"Content-Type": "application/json"})
-            refused(answer, f"{each.name} with {body[:20]!r}", 400, 422)
+            refused(answer, f"{each.name} with {body[:20]!r}", *((400, 422) if body not in NOTHING else ()))
         good = json.dumps(VALID[each.name]).encode()
         refused(at(tocsin, each, content=good, headers={"Content-Type": "text/plain"}), f"{each.name} as text")
         huge = good[:-1] + b" " * BODY_LIMIT + b"}"
@@ -250,8 +260,12 @@ def test_one_nul_byte_among_fifty_concurrent_contacts_fails_that_one_alone(tocsi
 
 
 def test_mail_that_cannot_be_read_is_kept_or_refused_and_breaks_nothing(tocsin: Client) -> None:
-    mails = [b"", b"\x00", b"nonsense", b"\xff" * 1000, b"From: a@b.example\r\n\r\n" + b"\x00" * 1000, b"\r\n" * 10_000,
-             b"Subject: " + b"x" * 1_000_000 + b"\r\n\r\nbody", b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n" * 10_000]  # fmt: skip
+    mails = [
+        *(b"", b"\x00", b"nonsense", b"\xff" * 1000, b"\r\n" * 10_000),
+        b"From: a@b.example\r\n\r\n" + b"\x00" * 1000,
+        b"Subject: " + b"x" * 1_000_000 + b"\r\n\r\nbody",
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n" * 10_000,
+    ]
     for mail in mails:
         answer = tocsin.send("POST", "/v1/contacts/email", content=mail, headers={"Content-Type": "message/rfc822"})
         never_an_error_of_ours(answer, f"a mail of {len(mail)} bytes")

@@ -67,7 +67,9 @@ def test_first_contacts_of_one_thread_posted_at_once_open_one_case(tocsin: Clien
     source, thread = "zendesk-eu", unique("thread")
 
     def post(number: int) -> Any:
-        return tocsin.post("/v1/contacts", scene.question(source=source, thread=thread, external_id=f"{thread}-{number}"))
+        return tocsin.post(
+            "/v1/contacts", scene.question(source=source, thread=thread, external_id=f"{thread}-{number}")
+        )
 
     with ThreadPoolExecutor(CLIENTS) as many:
         posted = list(many.map(post, range(CLIENTS)))

@@ -33,7 +33,7 @@ def test_replies_that_waited_in_the_log_while_sla_was_down_leave_no_false_page(s
     until(lambda: (scene.page(tocsin, silent) or {}).get("state") == "open", SOON_S, "the unanswered case is paged")
     for case_id in answered:
         until(lambda c=case_id: (scene.clock(tocsin, c) or {}).get("state") == "met", SOON_S, "the reply met its clock")
-        assert scene.clock(tocsin, case_id)["breached_at"] is None
+        assert scene.the_clock(tocsin, case_id)["breached_at"] is None
         assert scene.page(tocsin, case_id) is None
     tocsin.post("/v1/activities", scene.replied(silent))
-    until(lambda: scene.page(tocsin, silent)["state"] == "resolved", SOON_S, "the late reply ends the page")
+    until(lambda: scene.the_page(tocsin, silent)["state"] == "resolved", SOON_S, "the late reply ends the page")

@@ -21,7 +21,7 @@ LATEST_S = 5.0  # how late a message may be here; the figure itself is printed
 
 
 def told(messages: list[Sent], number: str) -> list[Sent]:
-    return [each for each in messages if re.search(rf"\b{number}\b", each.text)]
+    return [each for each in messages if each.case_number == number]
 
 
 def buttons(message: Sent) -> list[JSON]:
@@ -66,7 +66,8 @@ def submit(link: str) -> httpx.Response:
 @pytest.fixture
 def cases(tocsin: Client) -> dict[str, JSON]:
     """Four contacts that nobody answers in time, by how their pages will be acknowledged."""
-    return {way: tocsin.post("/v1/contacts", scene.payout_missing()) for way in ("slack", "mail", "api", "nobody")}
+    ways = zip(scene.TEAMS, ("slack", "mail", "api", "nobody"), strict=True)
+    return {way: tocsin.post("/v1/contacts", scene.payout_missing(team)) for team, way in ways}
 
 
 def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_ends_it(
@@ -74,37 +75,41 @@ def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_e
 ) -> None:
     numbers = {way: case["case_number"] for way, case in cases.items()}
     first = {}
-    for way, case in cases.items():
+    for (way, case), team in zip(cases.items(), scene.TEAMS, strict=True):
         clock = scene.clock_started(tocsin, case["case_id"])
         assert scene.at(clock["due_at"]) - scene.at(clock["started_at"]) == scene.PROMISE
         first[way] = until(lambda n=numbers[way]: told(stack.sinks.slack(), n), SOON_S, f"Slack is told of {way}")[0]
-        tells_everything(first[way], numbers[way])
+        tells_everything(first[way], numbers[way], team)
         measured.append(f"{stack.name}: Slack told {never_early(first[way], clock):.0f} ms after the deadline")
 
     assert press(tocsin, first["slack"], secret="another").status_code in (401, 403)
-    assert scene.page(tocsin, cases["slack"]["case_id"])["state"] == "open"
+    assert scene.the_page(tocsin, cases["slack"]["case_id"])["state"] == "open"
     assert press(tocsin, first["slack"]).status_code == 200
     mails = {
-        way: until(lambda n=numbers[way]: told(stack.sinks.mail(), n), SOON_S, f"the person on call is mailed of {way}")[0]
+        way: until(
+            lambda n=numbers[way]: told(stack.sinks.mail(), n), SOON_S, f"the person on call is mailed of {way}"
+        )[0]
         for way in ("mail", "api", "nobody")
     }
     for way, mail in mails.items():
         assert mail.to == scene.MAIL
         assert mail.at - first[way].at > scene.MAIL_AFTER * 0.9
     acknowledge_by_mail(tocsin, mails["mail"], cases["mail"]["case_id"])
-    page = scene.page(tocsin, cases["api"]["case_id"])
+    page = scene.the_page(tocsin, cases["api"]["case_id"])
     tocsin.post(f"/v1/pages/{page['id']}/acknowledge", {"by": "ana"})
 
-    until(lambda: len(told(stack.sinks.slack(), numbers["nobody"])) > 1, SOON_S, "the steps repeat where nobody took it")
+    until(
+        lambda: len(told(stack.sinks.slack(), numbers["nobody"])) > 1, SOON_S, "the steps repeat where nobody took it"
+    )
     for way in ("slack", "mail", "api"):
-        assert scene.page(tocsin, cases[way]["case_id"])["state"] == "acknowledged"
+        assert scene.the_page(tocsin, cases[way]["case_id"])["state"] == "acknowledged"
         assert len(told(stack.sinks.slack(), numbers[way])) == 1, "acknowledged, so Slack is not told again"
     assert not told(stack.sinks.mail(), numbers["slack"]), "acknowledged before its second step"
 
     for way, case in cases.items():
         tocsin.post("/v1/activities", scene.replied(case["case_id"]))
-        until(lambda c=case: scene.page(tocsin, c["case_id"])["state"] == "resolved", SOON_S, f"{way} is resolved")
-        clock = scene.clock(tocsin, case["case_id"])
+        until(lambda c=case: scene.the_page(tocsin, c["case_id"])["state"] == "resolved", SOON_S, f"{way} is resolved")
+        clock = scene.the_clock(tocsin, case["case_id"])
         assert clock["state"] == "met"
         assert clock["breached_at"] == clock["due_at"]
         assert scene.at(clock["met_at"]) > scene.at(clock["due_at"])
@@ -112,12 +117,12 @@ def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_e
     assert len(told(stack.sinks.mail(), numbers["api"])) == 1
 
 
-def tells_everything(message: Sent, number: str) -> None:
-    assert message.to == scene.CHANNEL
+def tells_everything(message: Sent, number: str, team: str) -> None:
+    assert message.to == scene.channel(team)
     assert number in message.text
     assert "first reply" in message.text.lower(), "the promise"
     assert re.search(r"(under 1|\d+) s late", message.text), "by how much it is broken"
-    assert scene.RULE in message.text, "why it was routed here"
+    assert scene.rule(team) in message.text, "why it was routed here"
     assert "Acknowledge" in [each["text"]["text"] for each in buttons(message)]
 
 
@@ -135,10 +140,10 @@ def acknowledge_by_mail(tocsin: Client, mail: Sent, case_id: str) -> None:
         assert shown.status_code == 200
         assert "acknowledge" in shown.text.lower()
     assert httpx.head(link).status_code < 500
-    assert scene.page(tocsin, case_id)["state"] == "open", "opening a link acknowledges nothing"
+    assert scene.the_page(tocsin, case_id)["state"] == "open", "opening a link acknowledges nothing"
     assert httpx.get(link[:-6] + "AAAAAA").status_code in (401, 403, 404)
     assert submit(link).status_code in (200, 303)
-    page = scene.page(tocsin, case_id)
+    page = scene.the_page(tocsin, case_id)
     assert (page["state"], page["acknowledged_by"]) == ("acknowledged", "ana")
 
 
@@ -147,7 +152,11 @@ def test_every_decision_says_why(tocsin: Client) -> None:
     case_id = posted["case_id"]
     clock = scene.clock_started(tocsin, case_id)
     assignment = tocsin.get(f"/v1/cases/{case_id}/assignment")
-    assert (assignment["team"], assignment["priority"], assignment["rule"]) == ("payments", "urgent", scene.RULE)
+    assert (assignment["team"], assignment["priority"], assignment["rule"]) == (
+        "payments",
+        "urgent",
+        scene.rule("payments"),
+    )
     assert "vip" in assignment["tags"]
     for because in (assignment["because"], clock["because"]):
         assert because["text"].endswith(".")
@@ -156,6 +165,6 @@ def test_every_decision_says_why(tocsin: Client) -> None:
     derivation = tocsin.get(f"/v1/clocks/{clock['id']}/derivation")
     assert derivation
     tocsin.post("/v1/activities", scene.replied(case_id))
-    until(lambda: scene.clock(tocsin, case_id)["state"] == "met", SOON_S, "the reply meets the promise")
-    assert scene.clock(tocsin, case_id)["breached_at"] is None
+    until(lambda: scene.the_clock(tocsin, case_id)["state"] == "met", SOON_S, "the reply meets the promise")
+    assert scene.the_clock(tocsin, case_id)["breached_at"] is None
     assert scene.page(tocsin, case_id) is None

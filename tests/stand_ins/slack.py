@@ -1,54 +1,165 @@
-"""Slack, as far as Tocsin uses it: every call is written to a file as one JSON line, before it is answered.
+"""Slack, as far as Tocsin uses it: it checks what it is sent as Slack would, keeps it, and can misbehave.
 
-``python -m tests.stand_ins.slack --port 9000 --log slack.jsonl``
+In a test: ``async with Slack() as slack: … slack.url … slack.posts``, and ``slack.behave("429", retry_after=2)``.
+Apart: ``python -m tests.stand_ins.slack --port 9000 --log slack.jsonl``; every post that it took is one JSON line,
+written before it is answered. ``POST /behave {"mode": "500", "channel": "#x", "times": 3}`` changes it while it runs.
 """
 
 import argparse
+import asyncio
 import json
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, Self, TextIO, cast, get_args
 
 from aiohttp import web
 
 from shared.clock import SystemClock
+from tests.stand_ins.blocks import complaints
 
-EXISTS = {"ok": True}
+Mode = Literal["ok", "429", "500", "hang", "hang_after", "drop_before", "drop_after"]
+POSTED_FIRST = ("hang_after", "drop_after")  # the message arrives, its answer does not
+LONG_S = 3600.0
+STRUCTURED = ("blocks", "attachments", "metadata")
 
 
+@dataclass(frozen=True)
+class Post:
+    """One message that arrived."""
+
+    at: datetime
+    channel: str
+    delivery_id: str
+    body: dict[str, Any]
+
+
+@dataclass
+class Behaviour:
+    mode: Mode = "ok"
+    times: int | None = None  # then it is well again; None: until told otherwise
+    retry_after: float = 1.0
+
+
+@dataclass
 class Slack:
-    """The Web API. Messages are kept, so that they can be looked up and updated."""
+    log: TextIO | None = None
+    posts: list[Post] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # what Slack would not have taken, and why
+    calls: int = 0
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)  # by channel; "" for the others
 
-    def __init__(self, log: TextIO) -> None:
-        self._log, self._clock = log, SystemClock()
-        self._messages: dict[str, list[dict[str, Any]]] = {}  # by channel, oldest first
-        self._last = 0
+    def __post_init__(self) -> None:
+        self._clock, self._last = SystemClock(), 0
+        self._messages: dict[str, list[dict[str, Any]]] = {}
+        self._runner: web.AppRunner | None = None
+        self.url = ""
 
-    async def answer(self, request: web.Request) -> web.Response:
-        method = request.match_info["method"]
-        body = await _body(request)
-        line = {"at": self._clock.now().isoformat(), "method": method, **body}
-        self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
-        return web.json_response(getattr(self, "_" + method.replace(".", "_"), self._anything)(body))
+    def behave(self, mode: Mode, channel: str = "", times: int | None = None, retry_after: float = 1.0) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode: one of {', '.join(get_args(Mode))}")
+        self.behaviours[channel] = Behaviour(mode, times, retry_after)
 
-    def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's name
-        self._last = max(self._last + 1, int(self._clock.now().timestamp() * 1_000_000))
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/behave", self._told_to_behave)
+        app.router.add_route("*", "/api/{method}", self._answer)
+        return app
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.AppRunner(self.app(), shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/api/"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _told_to_behave(self, request: web.Request) -> web.Response:
+        self.behave(**await request.json())
+        return web.json_response({"ok": True})
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.calls += 1
+        method, body = request.match_info["method"], await _body(request)
+        behaviour = self._behaviour(str(body.get("channel", "")))
+        if behaviour.mode == "429":
+            headers = {"Retry-After": f"{behaviour.retry_after:g}"}
+            return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
+        if behaviour.mode == "500":
+            return web.Response(status=500, text="upstream connect error")
+        if behaviour.mode in ("hang", "drop_before"):
+            return await self._leave(request, behaviour.mode == "hang")
+        if wrong := _complaint(request, method, body):
+            self.refused.append(wrong)
+            self._write({"method": "refused", "called": method, "why": wrong})
+            error, _, details = wrong.partition(": ")
+            more = {"response_metadata": {"messages": [f"[ERROR] {details}"]}} if details else {}
+            return web.json_response({"ok": False, "error": error, **more})
+        self._write({"method": method, **body})
+        answer = getattr(self, "_" + method.replace(".", "_"), _anything)(body)
+        if behaviour.mode in POSTED_FIRST:
+            return await self._leave(request, behaviour.mode == "hang_after")
+        return web.json_response({"ok": True, **answer})
+
+    def _behaviour(self, channel: str) -> Behaviour:
+        found = self.behaviours.get(channel) or self.behaviours.get("") or Behaviour()
+        if found.times is not None:
+            if found.times <= 0:
+                return Behaviour()
+            found.times -= 1
+        return found
+
+    async def _leave(self, request: web.Request, hang: bool) -> web.StreamResponse:
+        if hang:
+            await asyncio.sleep(LONG_S)
+        if request.transport is not None:
+            request.transport.close()
+        return web.Response(status=500)
+
+    def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:
+        at = self._clock.now()
+        self._last = max(self._last + 1, int(at.timestamp() * 1_000_000))
         stamp = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
+        channel, metadata = str(body["channel"]), cast("dict[str, Any]", body.get("metadata") or {})
+        key = str(metadata.get("event_payload", {}).get("delivery_id", ""))
+        self.posts.append(Post(at, channel, key, body))
         message = {**body, "ts": stamp, "type": "message"}
-        self._messages.setdefault(body.get("channel", ""), []).append(message)
-        return EXISTS | {"channel": body.get("channel"), "ts": stamp, "message": message}
+        self._messages.setdefault(channel, []).append(message)
+        return {"channel": channel, "ts": stamp, "message": message}
 
     def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
-        return EXISTS | {"channel": body.get("channel"), "ts": body.get("ts")}
-
-    def _conversations_open(self, body: dict[str, Any]) -> dict[str, Any]:
-        return EXISTS | {"channel": {"id": f"D{body.get('users', '')}"}}
+        return {"channel": body.get("channel"), "ts": body.get("ts")}
 
     def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
-        return EXISTS | {"messages": self._messages.get(body.get("channel", ""), [])[::-1], "has_more": False}
+        return {"messages": self._messages.get(str(body.get("channel", "")), [])[::-1], "has_more": False}
 
-    def _anything(self, _body: dict[str, Any]) -> dict[str, Any]:
-        return EXISTS
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.log is not None:
+            self.log.write(json.dumps({"at": self._clock.now().isoformat(), **line}) + "\n")
+            self.log.flush()
+
+
+def _complaint(request: web.Request, method: str, body: dict[str, Any]) -> str:
+    """Why Slack would not take this: its error code, with details after a colon; empty where it would."""
+    authorization = request.headers.get("Authorization", "")
+    if not authorization.startswith("Bearer xox"):
+        return "invalid_auth" if authorization else "not_authed"
+    if method != "chat.postMessage":
+        return ""
+    if not body.get("channel"):
+        return "channel_not_found"
+    if not body.get("text"):
+        return "no_text"
+    wrong = complaints(body)
+    return f"invalid_blocks: {wrong[0]}" if wrong else ""
+
+
+def _anything(_body: dict[str, Any]) -> dict[str, Any]:
+    return {}
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -57,7 +168,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
         found: dict[str, Any] = await request.json()
         return found
     form = {**request.query, **await request.post()}
-    return {name: _value(str(value)) if name in ("blocks", "attachments", "metadata") else value for name, value in form.items()}
+    return {name: _value(str(value)) if name in STRUCTURED else value for name, value in form.items()}
 
 
 def _value(text: str) -> Any:
@@ -71,11 +182,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--mode", choices=get_args(Mode), default="ok")
     arguments = parser.parse_args()
     with arguments.log.open("a") as log:
-        app = web.Application()
-        app.router.add_route("*", "/api/{method}", Slack(log).answer)
-        web.run_app(app, host="127.0.0.1", port=arguments.port, access_log=None, print=None)
+        slack = Slack(log)
+        slack.behave(arguments.mode)
+        web.run_app(slack.app(), host="127.0.0.1", port=arguments.port, access_log=None, print=None)
 
 
 if __name__ == "__main__":

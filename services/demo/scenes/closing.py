@@ -42,13 +42,13 @@ async def account(stage: Stage) -> None:
     ledger = await _quiet(stage)
     clocks = await stage.api.every("/v1/clocks")
     pages = await stage.api.every("/v1/pages")
-    tally = _by_team(clocks, pages)
+    tally = by_team(clocks, pages)
     teams = sorted({team for team, _ in tally})
-    rows = [(team, *_row(tally, team)) for team in teams]
+    rows = [(team, *row(tally, team)) for team in teams]
     every: Counter[tuple[str, str]] = Counter()
     for (_, what), n in tally.items():
         every["all", what] += n
-    screen.table(("team", "kept", "broken", "kept of due", "running", "pages"), [*rows, ("all", *_row(every, "all"))])
+    screen.table(("team", "kept", "broken", "kept of due", "running", "pages"), [*rows, ("all", *row(every, "all"))])
     expected = sum(each.late for each in stage.morning.openers) + 1
     broken, paged = every["all", "broken"], every["all", "pages"]
     screen.claim(
@@ -80,7 +80,7 @@ async def _quiet(stage: Stage) -> dict[str, Any]:
         return dict(await stage.api.get("/v1/ledger"))
 
 
-def _by_team(clocks: list[dict[str, Any]], pages: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+def by_team(clocks: list[dict[str, Any]], pages: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     """Counts by team and what became of a promise to a customer. Cancelled and withdrawn ones were not due."""
     tally: Counter[tuple[str, str]] = Counter()
     for clock in clocks:
@@ -93,7 +93,7 @@ def _by_team(clocks: list[dict[str, Any]], pages: list[dict[str, Any]]) -> Count
     return tally
 
 
-def _row(tally: Counter[tuple[str, str]], team: str) -> tuple[str, ...]:
+def row(tally: Counter[tuple[str, str]], team: str) -> tuple[str, ...]:
     kept, broken = tally[team, "kept"], tally[team, "broken"]
     # Rounded down: 99.95 % is not 100 %.
     share = f"{kept * 1000 // (kept + broken) / 10:.1f} %" if kept + broken else "–"
@@ -102,10 +102,10 @@ def _row(tally: Counter[tuple[str, str]], team: str) -> tuple[str, ...]:
 
 async def next_steps(stage: Stage) -> None:
     """Three commands that work as they stand, checked by making the same calls."""
-    screen, url, number = stage.screen, stage.server.url, stage.hero.number
+    screen, url = stage.screen, stage.server.url
     screen.scene(12, "Try next")
     answers = []
-    for path in (f"/v1/cases/{number}/assignment", "/v1/clocks", "/v1/ledger"):
+    for path in (f"/v1/cases/{stage.hero.case_id}/assignment", "/v1/clocks?order=due", "/v1/ledger"):
         try:
             answers.append(await stage.api.get(path))
         except Failed as wrong:
@@ -113,9 +113,9 @@ async def next_steps(stage: Stage) -> None:
     lines = [
         f"export TOCSIN_ADMIN_KEY={stage.server.key}",
         "# why is the hero where it is?",
-        f'curl -sH "Authorization: Bearer $TOCSIN_ADMIN_KEY" \\\n  {url}/v1/cases/{number}/assignment',
+        f'curl -sH "Authorization: Bearer $TOCSIN_ADMIN_KEY" \\\n{url}/v1/cases/{stage.hero.case_id}/assignment',
         "# which promises run out next?",
-        f'curl -sH "Authorization: Bearer $TOCSIN_ADMIN_KEY" \\\n  "{url}/v1/clocks?state=running"',
+        f'curl -sH "Authorization: Bearer $TOCSIN_ADMIN_KEY" \\\n"{url}/v1/clocks?order=due"',
         "# where is everything that was accepted?",
         f".venv/bin/tocsin ledger --url {url}",
     ]

@@ -127,14 +127,14 @@ async def _count(stage: Stage) -> Found:
 
 def _judge(stage: Stage, wave: Wave, found: Found, known_notes: set[str], known: int) -> None:
     screen, total = stage.screen, len(stage.accepted)
-    here, twice = _tally(found.contacts, stage.accepted)
+    here, twice = tally(found.contacts, stage.accepted)
     screen.claim(
         here == total == known and twice == 0 and found.cases == len(stage.cases),
         f"{here} of {total} contacts here, {twice} doubled; all {known} recognized when sent again",
         f"{here} of {total} contacts are here, {twice} doubled, {known} were recognized; {found.cases} cases,"
         f" {len(stage.cases)} were due",
     )
-    here, twice = _tally(found.notes, [note["external_id"] for note in wave.notes])
+    here, twice = tally(found.notes, [note["external_id"] for note in wave.notes])
     screen.claim(
         here == len(wave.notes) and twice == 0 and wave.confirmed <= known_notes,
         f"{here} of {len(wave.notes)} notes, {twice} doubled: {len(wave.confirmed)} confirmed before the kill,"
@@ -144,7 +144,7 @@ def _judge(stage: Stage, wave: Wave, found: Found, known_notes: set[str], known:
     )
 
 
-def _tally(found: Counter[str], wanted: Iterable[str]) -> tuple[int, int]:
+def tally(found: Counter[str], wanted: Iterable[str]) -> tuple[int, int]:
     """How many of those wanted are there, and how many of all are there more than once, or unasked."""
     asked = set(wanted)
     doubled = sum(times - 1 for times in found.values()) + sum(1 for each in found if each not in asked)

@@ -75,16 +75,18 @@ async def taken(stage: Stage) -> None:
             f"mailed to {person}, who is on call by {configured.ON_CALL}",
             f"mailed to {', '.join(mail.recipients)}, and {person} is on call",
         )
-    await _acknowledge(stage, person)
+    await _acknowledge(stage, person, mail.link(stage.server.url) if mail else None)
     await _answer_late(stage)
 
 
-async def _acknowledge(stage: Stage, person: str) -> None:
+async def _acknowledge(stage: Stage, person: str, link: str | None) -> None:
     screen = stage.screen
     page = await _page(stage)
     stage.page_id = page["id"]
-    screen.say(f"Press [bold]Acknowledge[/] in your browser, within {PRESS_WITHIN_S} s:")
-    screen.say(f"[bold]{stage.slack.url}[/]")
+    screen.say(
+        f"Press [bold]Acknowledge[/] in your browser within {PRESS_WITHIN_S} s, as {person} or as yourself in Slack:"
+    )
+    screen.code([each for each in (link, stage.slack.url) if each])
     until = stage.clock.now() + timedelta(seconds=PRESS_WITHIN_S)
     pressed = await screen.until(until, f"else {person} does it by the API", _acknowledged(stage), 0)
     if pressed is None:

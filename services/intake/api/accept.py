@@ -10,7 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from services.intake.decide import with_contact
-from services.intake.model import Arrival, CaseFile, Contact, Happening
+from services.intake.model import Arrival, CaseFile, Contact, Happening, case_number
 from services.intake.store import claims, contacts
 from services.intake.store.claims import Claim
 from services.intake.threads import Key, Place, connected, explain, mark, place, rebinds, trail
@@ -89,7 +89,7 @@ async def _first_answers(
 ) -> dict[UUID, Accepted]:
     earlier = [claim.subject_id for claim in held if claim.subject_id and claim.subject_id not in answers]
     first = await contacts.first_answers(work.tx, earlier)
-    return {i: Accepted(i, f.case_id, f"C-{f.number}", f.opened_case) for i, f in first.items()}
+    return {i: Accepted(i, f.case_id, case_number(f.number), f.opened_case) for i, f in first.items()}
 
 
 def _answer(key: Key | None, new: _New, held: dict[Key, Claim], answers: dict[UUID, Accepted]) -> Accepted | Problem:
@@ -122,7 +122,7 @@ async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepte
     files = await _lock_and_load(work, sorted(set(holders.values())))
     bound = _place_all(new, dict(holders), dict(files))
     await _number(work, new, files)
-    names = {i: file.name for i, file in files.items()} | {each.case_id: f"C-{each.number}" for each in new}
+    names = {i: file.name for i, file in files.items()} | {each.case_id: case_number(each.number) for each in new}
     await work.lock(sorted({each.case_id for each in new}))
     awaited = [key for key, claim in leads.items() if claim.case_id is None]
     arrived = await contacts.take_waiting(work.tx, awaited)

@@ -7,6 +7,7 @@ from services.intake import redact
 from services.intake.channels import api, email
 from services.intake.channels.adapter import Adapter, Received, Rejected
 from services.intake.model import Contact
+from services.intake.model.posted import BODY_LIMIT, SUBJECT_LIMIT
 
 ADAPTERS: Mapping[str, Adapter] = {
     "api": api.read,
@@ -23,7 +24,18 @@ def read(channel: str, raw: bytes, received: Received) -> Contact | Rejected:
 
 
 def redacted(outcome: Contact | Rejected) -> Contact | Rejected:
+    """Masked first and cut to the limits after, so that no number is cut in two to escape."""
     if isinstance(outcome, Contact):
-        return redact.contact(outcome)
-    salvage = redact.contact(outcome.salvage) if outcome.salvage else None
+        return _cut(redact.contact(outcome))
+    salvage = _cut(redact.contact(outcome.salvage)) if outcome.salvage else None
     return replace(outcome, detail=redact.text(outcome.detail).text, salvage=salvage)
+
+
+def _cut(contact: Contact) -> Contact:
+    limits = {"subject": SUBJECT_LIMIT, "body": BODY_LIMIT}
+    texts = {name: text for name in limits if len(text := getattr(contact, name)) > limits[name]}
+    if not texts:
+        return contact
+    remarks = (f"the {name} was cut at {limits[name]:,} characters" for name, text in texts.items())
+    shorter = {name: text[: limits[name]] for name, text in texts.items()}
+    return contact.model_copy(update={**shorter, "remarks": (*contact.remarks, *remarks)})

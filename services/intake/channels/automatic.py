@@ -12,12 +12,12 @@ _TELLING = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-fro
 _ROBOTS = ("mailer-daemon@", "postmaster@")
 
 
-def reason(headers: Headers, kind: str, sender: str | None, mailbox: str) -> str | None:
-    """How we know that a machine wrote it, in plain words; None for a person's mail. ``kind`` is its media type."""
+def reason(headers: Headers, sender: str | None, mailbox: str) -> str | None:
+    """How we know that a machine wrote it, in plain words; None for a person's mail."""
     submitted = _word(headers, "auto-submitted")
     if submitted and submitted != "no":
         return f"Auto-Submitted: {submitted}"
-    if kind == "multipart/report":
+    if _word(headers, "content-type") == "multipart/report":
         return "a delivery report"
     if "return-path" in headers and header(headers.first("return-path")).strip() == "<>":
         return "an empty Return-Path"

@@ -8,7 +8,7 @@ from services.intake.channels import automatic, markup, words
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.channels.mime import Headers, Part, Unreadable, parameters, parse
 from services.intake.model import Attachment, Contact, Mail, identity
-from services.intake.model.posted import BODY_LIMIT, EARLIEST, SUBJECT_LIMIT
+from services.intake.model.posted import BODY_LIMIT, EARLIEST
 from shared.contracts.contacts import Customer
 from shared.contracts.words import Channel
 
@@ -42,9 +42,6 @@ def _contact(mail: Part, received: Received) -> Contact:
     occurred_at = _occurred_at(headers, received, remarks)
     body, used = _body(mail)
     subject = words.header(headers.first("subject"), charset=charset)
-    for name, length, limit in (("body", len(body), BODY_LIMIT), ("subject", len(subject), SUBJECT_LIMIT)):
-        if length > limit:
-            remarks.append(f"the {name} was cut at {limit:,} characters")
     return Contact(
         channel=Channel.EMAIL,
         source=received.source,
@@ -52,11 +49,11 @@ def _contact(mail: Part, received: Received) -> Contact:
         stated_at=words.header(headers.first("date"), 100) or None,
         received_at=received.at,
         customer=customer,
-        subject=subject[:SUBJECT_LIMIT],
-        body=body[:BODY_LIMIT],
+        subject=subject,
+        body=body,
         attachments=tuple(_attachments(mail, used)),
         mail=_mail(headers, sender, received),
-        automated=automatic.reason(headers, mail.kind, sender, received.mailbox),
+        automated=automatic.reason(headers, sender, received.mailbox),
         history=received.history,
         remarks=tuple(remarks),
     )

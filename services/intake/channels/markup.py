@@ -10,14 +10,16 @@ MARKUP_LIMIT = 2_000_000  # characters read; a text of 100,000 rarely needs more
 
 _TOKEN = re.compile(r"<(?:!--|(?=[a-zA-Z/!?]))")
 _TAG = re.compile(r"</?\s*([a-zA-Z][a-zA-Z0-9:]{0,30})")
-_UNSEEN = ("script", "style", "head", "title", "template", "noscript", "svg", "object")
+_UNSEEN = ("script", "style", "title", "template", "noscript", "svg", "object")
 _UNSEEN_END = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in _UNSEEN}
-_BODY = re.compile(r"<body\b", re.IGNORECASE)
 _LINES = frozenset((
-    *("address", "article", "aside", "br", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form"),
+    *("address", "article", "aside", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form"),
     *("header", "li", "main", "nav", "option", "section", "tbody", "tfoot", "thead", "tr"),
 ))  # fmt: skip
 _APART = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "blockquote", "pre", "hr"))
+_BREAK = "\v"  # the edge of a block: a new line where there is none yet
+_BREAKS = re.compile(r"[ \v]*\v[ \v]*")
+_BREAKS_AT_LINE = re.compile(r"[ \v]*\n[ \v]*")
 _HUGE_REFERENCE = re.compile(r"&#0*\d{8,};?")  # html.unescape would choke on a number of thousands of digits
 
 
@@ -25,6 +27,7 @@ def to_text(markup: str) -> str:
     """Tags away, entities read, blocks on lines of their own, cells apart; scripts, styles and comments left out."""
     markup = markup[:MARKUP_LIMIT]
     out: list[str] = []
+    endless: set[str] = set()  # elements that never end any more: looked for once
     place = 0
     while found := _TOKEN.search(markup, place):
         out.append(_words(markup[place : found.start()]))
@@ -40,7 +43,7 @@ def to_text(markup: str) -> str:
             name, closing = tag[1].lower(), markup[found.start() + 1] == "/"
             out.append(_space(name, closing))
             if name in _UNSEEN_END and not closing and markup[stop - 2 : stop] != "/>":
-                place = _after_unseen(markup, name, stop)
+                place = _after_unseen(markup, name, stop, endless)
     out.append(_words(markup[place:]))
     return _tidy("".join(out))
 
@@ -48,30 +51,32 @@ def to_text(markup: str) -> str:
 def _words(chunk: str) -> str:
     if "&" in chunk:
         chunk = html.unescape(_HUGE_REFERENCE.sub("\ufffd", chunk))
-    return re.sub(r"[ \t\r\n\f]+", " ", chunk)
+    return re.sub(r"[ \t\r\n\f\v]+", " ", chunk)
 
 
 def _space(name: str, closing: bool) -> str:
     if name in _APART:
         return "\n\n"
-    if name in _LINES:
+    if name == "br":
         return "\n"
+    if name in _LINES:
+        return _BREAK
     if name in ("td", "th") and closing:
         return " "
     return ""
 
 
-def _after_unseen(markup: str, name: str, place: int) -> int:
-    """Past the element; a head that never ends stops at the body, so that its mail is not lost."""
-    end = _UNSEEN_END[name].search(markup, place)
-    if name == "head" and (body := _BODY.search(markup, place)) and (end is None or body.start() < end.start()):
-        return body.start()
+def _after_unseen(markup: str, name: str, place: int, endless: set[str]) -> int:
+    """Past the element. What never ends hides only what is no text anyway."""
+    end = None if name in endless else _UNSEEN_END[name].search(markup, place)
     if end is None:
-        return place if name in ("head", "title", "noscript", "object", "template", "svg") else len(markup)
+        endless.add(name)
+        return len(markup) if name in ("script", "style") else place
     close = markup.find(">", end.end())
     return len(markup) if close < 0 else close + 1
 
 
 def _tidy(text: str) -> str:
-    lines = [line.strip() for line in text.replace("\x00", "\ufffd").split("\n")]
+    text = _BREAKS.sub("\n", _BREAKS_AT_LINE.sub("\n", text.replace("\x00", "\ufffd")))
+    lines = [line.strip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

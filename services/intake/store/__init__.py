@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from services.intake.model import Activity, CaseFile, Filed, Standing
-from services.intake.store import bulk, tables
+from services.intake.store import tables
 from services.intake.store.tables import metadata
+from shared import bulk
 from shared.batch import Change
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
@@ -17,11 +18,6 @@ from shared.contracts.words import Channel, Status
 from shared.db import Tx, from_json, to_json
 
 __all__ = ["IntakeStore", "metadata"]
-
-_CHANGING = (
-    *("url", "subject", "customer", "customer_id", "customer_email", "customer_phone", "participants", "opened_at"),
-    *("status", "said", "said_at", "contacted_at", "handled_at", "merged_into", "updated_at"),
-)
 
 
 class IntakeStore:
@@ -38,9 +34,9 @@ class IntakeStore:
         contacts = [_contact_row(c.case_id, filed) for c in changes for filed in c.after.contacts]
         activities = [_activity_row(c.case_id, each) for c in changes for each in c.after.activities]
         files = [_case_row(c.after, now) for c in changes if _kept(c.after) != _kept(c.before)]
-        await bulk.insert(tx, tables.case_file, files, update=_CHANGING)
-        await bulk.insert(tx, tables.contact, contacts)
-        await bulk.insert(tx, tables.activity, activities)
+        await bulk.upsert(tx, tables.case_file, files)
+        await bulk.insert_new(tx, tables.contact, contacts)
+        await bulk.insert_new(tx, tables.activity, activities)
         for known_as in {c.after.erased for c in changes if c.after.erased}:
             await _erase(tx, [c for c in changes if c.after.erased == known_as], known_as, now)
 

@@ -8,8 +8,9 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.intake.model import Activity
-from services.intake.store import bulk, tables
+from services.intake.store import tables
 from services.intake.threads import Key, thread_key
+from shared import bulk
 from shared.db import Tx, from_json
 
 _ACTIVITY = TypeAdapter(Activity)
@@ -89,7 +90,7 @@ async def wait(tx: Tx, activities: Sequence[Activity]) -> None:
         }
         for each in activities
     ]
-    await bulk.insert(tx, tables.waiting_activity, rows)
+    await bulk.insert_new(tx, tables.waiting_activity, rows)
 
 
 async def take_waiting(tx: Tx, threads: Sequence[Key]) -> dict[Key, list[Activity]]:

@@ -9,10 +9,9 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from services.intake.model import Contact
-from services.intake.store import bulk, tables
+from services.intake.store import tables
+from shared import bulk
 from shared.db import Tx, from_json
-
-STATES = ("open", "released", "dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ async def keep(tx: Tx, held: Held) -> None:
         "salvage": held.salvage.model_dump(mode="json") if held.salvage else None,
         "state": "open",
     }
-    await bulk.insert(tx, tables.quarantine, [row])
+    await bulk.insert_new(tx, tables.quarantine, [row])
 
 
 async def listing(tx: Tx, state: str | None, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row[Any]]:

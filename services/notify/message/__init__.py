@@ -19,6 +19,7 @@ from services.notify.model.specs import On
 from services.notify.oncall.targets import person_title, resolve, title
 from shared.contracts import duration
 from shared.contracts.clocks import CaseSummary
+from shared.contracts.envelope import Because
 from shared.contracts.words import DeliveryState, PageState
 
 MAX_SUBJECT = 90  # characters of the customer's words in a headline
@@ -120,7 +121,7 @@ def _fields(
     if others := _others(state, clock, now):
         found.append(("Also", others))
     if summary.routed is not None:
-        found.append(("Routed", cut(summary.routed.text, MAX_REASON).rstrip(".")))
+        found.append(("Routed", _routed(summary.routed)))
     if you := _you(state, delivery, reader, now):
         found.append(("You", you))
     if page.state == PageState.ACKNOWLEDGED and page.acknowledged_at is not None:
@@ -131,6 +132,12 @@ def _fields(
     if upcoming := _next(state, reader, now):
         found.append(("Next", upcoming))
     return found
+
+
+def _routed(because: Because) -> str:
+    """``by enterprise-payouts: tier is enterprise``"""
+    rule, text = because.facts.get("rule"), cut(because.text, MAX_REASON).rstrip(".")
+    return f"by {text}" if isinstance(rule, str) and text.startswith(rule) else text
 
 
 def _others(state: CaseState, clock: Clock, now: datetime) -> str:
@@ -207,15 +214,28 @@ def _sentences(
     name = METRICS[clock.metric]
     rest = what.removeprefix(name).strip()
     lines = [f"The {name} on {summary.number} {rest if rest.startswith('was') else f'is {rest}'}."]
-    lines.append(f"It is about {', '.join(_context(summary)[1:])}.")
+    lines.append(_waiting(summary))
     if quote:
         lines.append(f"They wrote: “{quote}”")
-    due = "It was due" if clock.breached_at else "It is due"
-    openings = {"Due": due, "Also": "Also:", "Routed": "Why it is with this team:", "Why": "Why:", "Next": "Next:"}
+    openings = {"Routed": "Why it is with this team:", "Also": "Also:", "Why": "Why:", "Next": "Next:"}
+    openings["Due"] = "It was due" if clock.breached_at else "It is due"
     for label, text in fields:
-        end = "" if text[-1] in ".!?" else "."
-        lines.append(f"{openings.get(label, label)} {text}{end}")
+        at = _preposition(text) if label == "Due" else ""
+        lines.append(f"{openings.get(label, label)} {at}{text}{'' if text[-1] in '.!?' else '.'}")
     return lines
+
+
+def _preposition(moment: str) -> str:
+    """For ``03:03 …`` and ``Mon 23 Nov 03:03 …``; nothing for ``in 6 min``."""
+    if moment[2:3] == ":":
+        return "at "
+    return "on " if moment[:3] in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun") else ""
+
+
+def _waiting(summary: CaseSummary) -> str:
+    who = _context(summary)[1]
+    team = f" and with team {summary.team}" if summary.team else ""
+    return f"{who[0].upper()}{who[1:]} is waiting; the case is {summary.priority}{team}."
 
 
 def _facts(

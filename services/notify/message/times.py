@@ -50,6 +50,9 @@ def due(clock: Clock, reader: Reader, now: datetime) -> str:
     at = clock.breached_at or clock.due_at
     if at is None:
         return f"not while the clock is paused: {length}, {hours}"
+    if reader.zone.key == "UTC" and not reader.own:  # nobody's zone is known: say how far away it is
+        distance = f"{duration.words(now - at)} ago" if at <= now else f"in {duration.words(at - now)}"
+        return f"{distance} ({when(at, reader, now)} UTC): {length}, {hours}"
     text = f"{when(at, reader, now)} {'your time' if reader.own else place(reader.zone)}"
     calendar = Reader(ZoneInfo(clock.time_zone), False)
     if clock.time_zone != "UTC" and at.astimezone(reader.zone).utcoffset() != at.astimezone(calendar.zone).utcoffset():

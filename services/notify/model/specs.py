@@ -32,12 +32,12 @@ SHORTEST_REPEAT = timedelta(seconds=1)
 DEFAULT = "default"  # the escalation policy of every team that no other policy serves; always there
 CONSOLE = "console"  # a destination that always exists
 
-_EMAIL = re.compile(r"[^@\s<>()\[\],;:\"\\\x00-\x20]{1,64}@[^@\s<>()\[\],;:\"\\\x00-\x20]{1,253}")
+_EMAIL = re.compile(r"[!-~]{1,64}@[!-~]{1,253}")  # printable ASCII; a domain in other letters is written as punycode
 _ZONES = frozenset(available_timezones())
 
 
 def _email(text: str) -> str:
-    if not _EMAIL.fullmatch(text):
+    if not _EMAIL.fullmatch(text) or text.count("@") != 1 or set(text) & set('<>()[],;:"\\'):
         raise ValueError(f"{text!r} is not an email address. Write one address, such as ana@example.com.")
     return text
 
@@ -100,7 +100,7 @@ class WebhookSpec(_Destination):
 
     kind: Literal["webhook"]
     url: Annotated[str, StringConstraints(max_length=2000)]
-    secret: Annotated[str, StringConstraints(max_length=200)]
+    secret: Annotated[str | None, StringConstraints(max_length=200)] = None  # kept where a later PUT leaves it out
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -113,7 +113,7 @@ class WebhookSpec(_Destination):
             raise ValueError("url: write a whole address, such as https://example.com/hooks/tocsin")
         if parts.username is not None:
             raise ValueError("url: leave the user and password out; the signature proves who sends")
-        if not 16 <= len(_key(self.secret)) <= 64:
+        if self.secret is not None and not 16 <= len(_key(self.secret)) <= 64:
             raise ValueError(
                 "secret: write whsec_ and 16 to 64 random bytes in base64;"
                 ' make one with: echo "whsec_$(openssl rand -base64 32)"'
@@ -162,6 +162,9 @@ class ScheduleSpec(Spec):
         return ZoneInfo(self.time_zone)
 
 
+_NOTIFIED = ("destination", "person", "schedule", "team")
+
+
 class NotifySpec(Spec):
     """Whom a step tells: exactly one of the four."""
 
@@ -172,15 +175,14 @@ class NotifySpec(Spec):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if len(self.model_fields_set & {"destination", "person", "schedule", "team"}) != 1 or not self.name:
-            raise ValueError(
-                'name one thing to notify: {"destination": …}, {"person": …}, {"schedule": …} or {"team": …}'
-            )
+        named = [kind for kind in _NOTIFIED if getattr(self, kind) is not None]
+        if len(named) != 1:
+            raise ValueError(f"name one thing to notify, one of {', '.join(_NOTIFIED)}")
         return self
 
     @property
     def kind(self) -> str:
-        return next(iter(self.model_fields_set))
+        return next(kind for kind in _NOTIFIED if getattr(self, kind) is not None)
 
     @property
     def name(self) -> str:

@@ -134,6 +134,29 @@ def again(configuration: Configuration, key: str) -> Target | str:
     return person(configuration, name, None) if kind == "person" else destination(configuration, name)
 
 
+def address(configuration: Configuration, key: str, way: str, catch_all: str) -> AnyDestination | str:
+    """Where to send, as configured now, or why nowhere. ``catch_all`` is a destination's name or an email address."""
+    if way == CATCH_ALL:
+        return named(configuration, catch_all) or _written(catch_all)
+    kind, _, name = key.partition(":")
+    if kind == "person" and (spec := configuration.people.get(name)) is not None:
+        if way == "slack" and spec.slack_user:
+            return SlackSpec(kind="slack", channel=spec.slack_user)
+        if way == "email" and spec.email:
+            return EmailSpec(kind="email", to=(spec.email,))
+        return f"{name} is not reached by {way} any more"
+    if key == CATCH_ALL:
+        return DEFAULT_DESTINATION
+    return named(configuration, name) or f"there is no destination {name}"
+
+
+def _written(catch_all: str) -> AnyDestination | str:
+    try:
+        return EmailSpec(kind="email", to=(catch_all,))
+    except ValueError:
+        return f"CATCH_ALL is {catch_all}, which is neither a destination's name nor an email address"
+
+
 def named(configuration: Configuration, name: str) -> AnyDestination | None:
     """A destination by name; the console always exists."""
     return configuration.destinations.get(name) or (DEFAULT_DESTINATION if name == "console" else None)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
@@ -13,13 +14,24 @@ from shared.db import Tx, to_json
 async def upsert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows, or overwrite those with the same primary key. Keys of a row are the table's columns."""
     if rows:
-        await tx.run(_statement(table, True), rows=to_json(rows))
+        await tx.run(_statement(table, True), rows=to_json([_written(row) for row in rows]))
 
 
 async def insert_new(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert those of the rows that are not there."""
     if rows:
-        await tx.run(_statement(table, False), rows=to_json(rows))
+        await tx.run(_statement(table, False), rows=to_json([_written(row) for row in rows]))
+
+
+def _written(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _text(value) for name, value in row.items()}
+
+
+def _text(value: Any) -> Any:
+    """Ids as text: those that the driver reads are of a class of its own, which JSON does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    return [_text(each) for each in value] if isinstance(value, tuple) else value
 
 
 @lru_cache(maxsize=64)

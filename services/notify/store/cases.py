@@ -56,13 +56,13 @@ class NotifyStore:
     async def save(self, tx: Tx, changes: Sequence[Change[CaseState]], now: datetime) -> None:
         moved = [change for change in changes if change.before is not change.after]
         states = [(change.before, change.after) for change in moved]
-        pages = [(change.before.page, page) for change in moved for page in _touched(change)]
+        pages = [(c.case_id, c.before.page, page) for c in moved for page in _touched(c)]
         clocks = [{"case_id": a.case_id, **_plain(c)} for b, a in states for c in _new(b.clocks, a.clocks)]
         deliveries = [(a.case_id, d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
         await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
         await upsert(tx, tables.clock, clocks)
-        await upsert(tx, tables.page, [_page_row(page) for _, page in pages])
-        await insert_new(tx, tables.page_clock, [row for b, page in pages for row in _joined(b, page)])
+        await upsert(tx, tables.page, [_page_row(case_id, page) for case_id, _, page in pages])
+        await insert_new(tx, tables.page_clock, [row for _, b, page in pages for row in _joined(b, page)])
         await insert_new(tx, tables.page_entry, [_plain(entry) for _, a in states for entry in a.history])
         await insert_new(tx, tables.lane, new_lanes({d.lane: d.way for _, d in deliveries}))
         await upsert(tx, tables.delivery, [{"case_id": case_id, **_plain(d)} for case_id, d in deliveries])
@@ -98,14 +98,15 @@ def _facts_row(state: CaseState) -> dict[str, Any]:
     return {"case_id": state.case_id, **_plain(state.facts)}
 
 
-def _page_row(page: Page) -> dict[str, Any]:
+def _page_row(case_id: UUID, page: Page) -> dict[str, Any]:
     row = _plain(page)
     policy = page.policy
     return {
         **{name: each for name, each in row.items() if name not in ("clocks", "policy")},
+        "case_id": case_id,
         "policy_name": policy.name,
         "policy_version": policy.version,
-        "policy_spec": policy.spec,
+        "policy_spec": policy.spec.model_dump(mode="json", exclude_unset=True),
     }
 
 

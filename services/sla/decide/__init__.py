@@ -16,7 +16,7 @@ from services.sla.decide.derive import Kept, derive
 from services.sla.decide.sentences import PROMISED, because
 from services.sla.decide.standing import composed, next_step
 from services.sla.decide.telling import Teller
-from services.sla.model import Case, Clock, Level, Opening, Promise, Walk
+from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise, Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
 from shared.contracts.contacts import CustomerErased
@@ -76,13 +76,20 @@ def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
     for each in derive(case.case_id, case.opening, walk, case.configuration, _kept(case)):
         if each.id not in after:
             was = standing.get(each.id)
-            after[each.id] = teller.change(was, composed(case.case_id, each, was, case.configuration.libraries))
+            after[each.id] = teller.change(was, composed(case, each, was))
+    gone = {clock_id: was for clock_id, was in case.gone.items() if clock_id not in after}
     for clock in case.clocks:
-        if clock.id not in after and (left := teller.vanish(clock)) is not None:
-            after[clock.id] = left
+        if clock.id not in after:
+            left = teller.vanish(clock)
+            if left.firing == Firing():
+                gone[left.id] = Gone(
+                    left.version, left.announced
+                )  # it leaves no row: nobody but consumers ever heard of it
+            else:
+                after[left.id] = left
     told = f"{len(teller.events)} events about its clocks" if teller.events else "no clock changed"
     return Decision(
-        replace(case, clocks=_in_order(after.values())),
+        replace(case, clocks=_in_order(after.values()), gone=gone),
         Because(text=f"{reason}; {told}."),
         tuple(teller.events),
         tuple(teller.timers),

@@ -1,23 +1,23 @@
 """How a clock stands: what follows from the facts, together with what was announced. Pure."""
 
 from dataclasses import replace
-from uuid import UUID
 
 from services.sla.decide.derive import Derived
 from services.sla.decide.sentences import because
-from services.sla.model import Clock, Firing
+from services.sla.model import Case, Clock, Firing, Gone
 from shared.contracts.decision import SetTimer
 from shared.contracts.words import ClockState
 
 BREACH, WARN = "breach", "warn:"  # steps of timers; a warning's has its share behind it
 
 
-def composed(case_id: UUID, derived: Derived, was: Clock | None, libraries: str) -> Clock:
+def composed(case: Case, derived: Derived, was: Clock | None) -> Clock:
     """The row of a clock. ``was``: as it stood; gives what was announced, and the version to go on from.
 
     What ended or broke keeps the deadline it was judged by, whatever time zone data say now.
     """
     firing = was.firing if was else Firing()
+    told = was or case.gone.get(derived.id) or Gone(0, False)
     due_at, levels = derived.due_at, derived.levels
     if was is not None and _same_inputs(derived, was) and (was.ended or was.breached_at or due_at == was.due_at):
         return was
@@ -35,7 +35,7 @@ def composed(case_id: UUID, derived: Derived, was: Clock | None, libraries: str)
         warned = None  # that warning was about an earlier deadline than the one that holds
     clock = Clock(
         id=derived.id,
-        case_id=case_id,
+        case_id=case.case_id,
         metric=derived.metric,
         instance=derived.instance,
         state=state,
@@ -47,19 +47,20 @@ def composed(case_id: UUID, derived: Derived, was: Clock | None, libraries: str)
         pauses=derived.pauses,
         team=derived.team,
         history=derived.history,
-        libraries=libraries,
+        libraries=case.configuration.libraries,
         ended_at=derived.ended_at,
         met_at=derived.ended_at if derived.met else None,
         breached_at=due_at if broken else firing.breached_at if state is ClockState.WITHDRAWN else None,
         warned_at=warned,
         firing=firing,
-        version=was.version if was else 0,
+        version=told.version,
+        announced=told.announced,
     )
     return replace(clock, because=because(clock, derived.why))
 
 
 def _same_inputs(derived: Derived, was: Clock) -> bool:
-    """Whether the clock stands as these inputs made it; then only the data of time zones could give another deadline."""
+    """Whether these inputs made the clock as it stands; then only data of time zones could give another deadline."""
     return (
         was.started_at == derived.started_at
         and was.ended_at == derived.ended_at

@@ -54,8 +54,8 @@ class Teller:
         self._time(was, new)
         return new
 
-    def vanish(self, was: Clock) -> Clock | None:
-        """Withdraw a clock that nothing calls for any more. It leaves a row only where it was announced."""
+    def vanish(self, was: Clock) -> Clock:
+        """Withdraw a clock that nothing calls for any more."""
         if was.state is ClockState.WITHDRAWN:
             return was
         text = f"This {was.metric.replace('_', ' ')} clock was none: what we learned later shows that nothing was owed."
@@ -68,12 +68,12 @@ class Teller:
         )
         new = self.tell(new, events.ClockWithdrawn)
         self._time(was, new)
-        announced = was.firing.breach_fired_at or was.firing.warned_fired_at
-        return new if announced else None
+        return new
 
     def tell(self, clock: Clock, kind: type[events.ClockEvent], **more: object) -> Clock:
         """Add one event about the clock, and give the clock with its new version."""
-        clock = replace(clock, version=clock.version + 1)
+        announces = kind in (events.ClockWarned, events.ClockBreached)
+        clock = replace(clock, version=clock.version + 1, announced=clock.announced or announces)
         fields: dict[str, object] = {
             "case_id": clock.case_id,
             "occurred_at": self._occurred_at(clock, kind),
@@ -94,7 +94,7 @@ class Teller:
         }
         if kind in _ENDS.values():
             fields["breached"] = clock.breached_at is not None
-        if kind in (events.ClockWarned, events.ClockBreached):
+        if announces:
             fields |= {"fired_at": self._now, "summary": self._summary()}
         self.events.append(kind.model_validate(fields | more))
         return clock

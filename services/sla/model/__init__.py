@@ -223,10 +223,19 @@ class Clock:
     firing: Firing = Firing()
     because: Because = NOT_SAID
     version: int = 0  # grows by one with each event about this instance
+    announced: bool = False  # a warning or breach was published about it, right or wrong
 
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What consumers heard of a clock before it was withdrawn: should it come back, it goes on from there."""
+
+    version: int
+    announced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +248,7 @@ class Case:
     facts: tuple[Fact, ...] = ()
     folded: "Walk | None" = None  # what older facts came to, where a case has very many
     clocks: tuple[Clock, ...] = ()
+    gone: Mapping[UUID, "Gone"] = field(default_factory=dict)  # clocks that were none and left no row
     planned_with: int | None = None  # version of the configuration that the clocks were derived with
 
 

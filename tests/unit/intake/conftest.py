@@ -74,9 +74,9 @@ class Intake:
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
-    async def get(self, path: str, status: int = 200, **query: str) -> JSON:
+    async def get(self, path: str, code: int = 200, **query: str) -> JSON:
         answer = await self.client.get(path, params=query)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code == code, answer.text
         return cast(JSON, answer.json())
 
     async def status(self, case_id: str) -> str:
@@ -133,7 +133,7 @@ async def assembled(postgres: str, clock: ManualClock, seed: int, key: str) -> I
 
 
 @pytest.fixture(scope="session")
-def key(postgres: str) -> str:
+def admin_key(postgres: str) -> str:
     """The key of an admin, once the tables are there."""
     return asyncio.run(_prepared(postgres))
 
@@ -153,10 +153,10 @@ async def _prepared(postgres: str) -> str:
 
 
 @pytest.fixture
-async def replicas(postgres: str, key: str) -> AsyncIterator[tuple[Intake, Intake]]:
+async def replicas(postgres: str, admin_key: str) -> AsyncIterator[tuple[Intake, Intake]]:
     """Two of the same service on one database, and nothing in it."""
     clock = ManualClock(NOON)
-    both = (await assembled(postgres, clock, 1, key), await assembled(postgres, clock, 2, key))
+    both = (await assembled(postgres, clock, 1, admin_key), await assembled(postgres, clock, 2, admin_key))
     tables = ", ".join(service().metadata.tables)
     async with both[0].runtime.db.engine.begin() as connection:
         await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))

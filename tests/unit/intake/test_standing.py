@@ -46,7 +46,7 @@ def arrival(minute: float = 0, **fields: object) -> Arrival:
 
 
 def happening(kind: str, minute: float, **fields: object) -> Happening:
-    made = Activity(UUID(int=int(500 + minute * 10)), ActivityKind(kind), at(minute), at(60), **fields)  # type: ignore[arg-type]
+    made = Activity(UUID(int=int(50_000 + minute * 10)), ActivityKind(kind), at(minute), at(60), **fields)  # type: ignore[arg-type]
     return Happening(made)
 
 
@@ -145,10 +145,10 @@ def by_replay(drawn: list[tuple[str, str]]) -> Status:
     for what, which in drawn:
         if what == "said":
             status = Status(which)
-        elif (what == "contact" or which == "customer_replied") and status in ("pending", "solved"):
-            status = Status.OPEN
-        elif which in ("picked_up", "agent_replied") and status == "new":
-            status = Status.OPEN
+        elif what == "contact" or which == "customer_replied":
+            status = Status.OPEN if status in ("pending", "solved") else status
+        elif which in ("picked_up", "agent_replied"):
+            status = Status.OPEN if status == "new" else status
     return status
 
 

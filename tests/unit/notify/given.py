@@ -44,7 +44,7 @@ SUMMARY = CaseSummary(
     url="https://acme.example/tickets/88121",
     team="payments",
     priority=Priority.URGENT,
-    routed=Because(text="by enterprise-payouts: tier is enterprise, tagged payouts"),
+    routed=Because(text="enterprise-payouts: tier is enterprise, tagged payouts", facts={"rule": "enterprise-payouts"}),
 )
 
 PEOPLE = {

@@ -22,7 +22,7 @@ CASE, OTHER = UUID(int=1), UUID(int=2)
 START = datetime(2026, 11, 3, 10, tzinfo=UTC)  # a Tuesday
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-DUBLIN = {
+DUBLIN: dict[str, Any] = {
     "time_zone": "Europe/Dublin",
     "weekly": {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")},
     "holidays": {"country": "IE"},
@@ -158,11 +158,13 @@ class Desk:
 
     def __init__(self, of: Configuration) -> None:
         self.case = Case(CASE, of)
+        self.now = LONG_AGO
         self.told: list[ClockEvent] = []
         self.timers: dict[tuple[UUID, str], SetTimer] = {}
         self.versions: dict[UUID, int] = {}
 
     def take(self, message: Event | Fired | Replan, now: datetime) -> Decision[Case]:
+        self.now = now = max(self.now, now)  # time never goes backwards
         decision = decide(self.case, message, now)
         self.case = decision.state
         for change in decision.timers:
@@ -221,8 +223,9 @@ class Desk:
 
 
 def table(desk: Desk) -> list[tuple[Any, ...]]:
-    """The rows as they would stand in the database, but for the version, which counts how we got there."""
-    return [tuple(getattr(clock, name) for name in Clock.__slots__ if name != "version") for clock in desk.case.clocks]
+    """The rows as they would stand in the database, but for what counts how we got there."""
+    names = [name for name in Clock.__slots__ if name not in ("version", "announced")]
+    return [tuple(getattr(clock, name) for name in names) for clock in desk.case.clocks]
 
 
 def timers(desk: Desk) -> list[tuple[UUID, str, datetime]]:

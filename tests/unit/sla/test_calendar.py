@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,9 +26,7 @@ ZONES = [
 ]  # fmt: skip
 
 
-def hours(
-    zone: str = "Europe/Dublin", holidays: dict[str, object] | None = None, **weekly: list[list[str]]
-) -> Calendar:
+def hours(zone: str = "Europe/Dublin", holidays: object = None, **weekly: Any) -> Calendar:
     spec = CalendarSpec.model_validate({"time_zone": zone, "weekly": weekly, "holidays": holidays or {}})
     return compiled("c", 1, spec)
 
@@ -259,7 +258,7 @@ def test_holidays_are_the_official_ones_of_the_place() -> None:
 
 
 def test_holidays_can_be_excepted_and_added() -> None:
-    open_hours = {day: [["09:00", "17:00"]] for day in WEEKDAYS.split()}
+    open_hours: dict[str, Any] = {day: [["09:00", "17:00"]] for day in WEEKDAYS.split()}
     works = hours(holidays={"country": "IE", "except": ["2026-10-26"]}, **open_hours)
     assert business_between(works, at("2026-10-26T00:00"), at("2026-10-27T00:00")) == 8 * HOUR
     closed = hours(holidays={"country": "IE", "extra": ["2026-12-24"]}, **open_hours)
@@ -268,7 +267,7 @@ def test_holidays_can_be_excepted_and_added() -> None:
 
 
 def test_a_subdivision_has_holidays_of_its_own() -> None:
-    open_hours = {day: [["09:00", "17:00"]] for day in WEEKDAYS.split()}
+    open_hours: dict[str, Any] = {day: [["09:00", "17:00"]] for day in WEEKDAYS.split()}
     epiphany = at("2026-01-06T00:00", "Europe/Berlin")
     bavaria = hours("Europe/Berlin", {"country": "DE", "subdivision": "BY"}, **open_hours)
     berlin = hours("Europe/Berlin", {"country": "DE", "subdivision": "BE"}, **open_hours)

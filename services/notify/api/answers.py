@@ -1,0 +1,137 @@
+"""How pages and deliveries look to a reader."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from services.notify.model import Clock
+from services.notify.store.reads import StoredPage
+from shared.contracts.envelope import Because
+from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
+from shared.db import from_json
+from shared.http import Answer
+
+
+class PageAnswer(Answer):
+    id: UUID
+    case_id: UUID
+    case_number: str | None
+    clocks: list[UUID]
+    state: PageState
+    opened_at: datetime
+    team: str | None
+    escalation_policy: str
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    snoozed_until: datetime | None
+    resolved_by: str | None
+    resolved_at: datetime | None
+    troubles: list[str]
+    because: Because
+
+
+class PromiseAnswer(Answer):
+    """A clock of a page."""
+
+    id: UUID
+    metric: Metric
+    due_at: datetime | None
+    warned_at: datetime | None
+    breached_at: datetime | None
+    ended: ClockState | None
+    ended_at: datetime | None
+
+
+class LineAnswer(Answer):
+    """One line of a page's history."""
+
+    at: datetime
+    kind: str
+    by: str | None
+    via: str | None
+    because: Because
+    deliveries: list[UUID]
+
+
+class AttemptAnswer(Answer):
+    number: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    detail: str | None
+
+
+class DeliveryAnswer(Answer):
+    """``until``: not before then, where it waits. ``lost``: answers that never came; each may have arrived."""
+
+    id: UUID
+    page_id: UUID
+    case_id: UUID
+    case_number: str | None
+    target: str
+    via: str | None
+    way: str
+    purpose: str
+    state: DeliveryState
+    reason: str | None
+    until: datetime | None
+    lost: int
+    created_at: datetime
+    sent_at: datetime | None
+    receipt: str | None
+    attempts: list[AttemptAnswer]
+
+
+class WholePage(PageAnswer):
+    promises: list[PromiseAnswer]
+    history: list[LineAnswer]
+    deliveries: list[DeliveryAnswer]
+
+
+def page(stored: StoredPage) -> PageAnswer:
+    return PageAnswer(**_page(stored))
+
+
+def whole_page(
+    stored: StoredPage, clocks: Sequence[Clock], history: Sequence[Row[Any]], deliveries: list[DeliveryAnswer]
+) -> WholePage:
+    return WholePage(
+        **_page(stored),
+        promises=[PromiseAnswer(**{name: getattr(c, name) for name in PromiseAnswer.model_fields}) for c in clocks],
+        history=[_line(row) for row in history],
+        deliveries=deliveries,
+    )
+
+
+def _page(stored: StoredPage) -> dict[str, Any]:
+    page = stored.page
+    same = ("id", "clocks", "state", "opened_at", "team", "acknowledged_by", "acknowledged_at", "snoozed_until")
+    more = ("resolved_by", "resolved_at", "troubles", "because")
+    return {
+        "case_id": stored.case_id,
+        "case_number": stored.case_number,
+        "escalation_policy": page.policy.name,
+        **{name: getattr(page, name) for name in (*same, *more)},
+    }
+
+
+def _line(row: Row[Any]) -> LineAnswer:
+    return LineAnswer(
+        at=row.at,
+        kind=row.kind,
+        by=row.by,
+        via=row.via,
+        because=Because.model_validate(from_json(row.because)),
+        deliveries=from_json(row.deliveries),
+    )
+
+
+def delivery(row: Row[Any], attempts: Sequence[Row[Any]]) -> DeliveryAnswer:
+    waits = row.shown in (DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.UNKNOWN)
+    shown = {"state": row.shown, "reason": row.shown_reason, "until": row.until if waits else None}
+    tries = [AttemptAnswer(**{name: getattr(each, name) for name in AttemptAnswer.model_fields}) for each in attempts]
+    same = [name for name in DeliveryAnswer.model_fields if name not in shown and name != "attempts"]
+    return DeliveryAnswer(**{name: getattr(row, name) for name in same}, **shown, attempts=tries)

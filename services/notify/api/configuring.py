@@ -1,0 +1,121 @@
+"""People, destinations, schedules and escalation policies: PUT, GET, DELETE, with their names checked."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from fastapi import APIRouter
+
+from services.notify.model import CaseState
+from services.notify.model.specs import (
+    CONSOLE,
+    DEFAULT,
+    DestinationSpec,
+    EscalationPolicySpec,
+    PersonSpec,
+    ScheduleSpec,
+    WebhookSpec,
+)
+from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE
+from shared import resources
+from shared.contracts.spec import Spec
+from shared.errors import conflict, invalid
+from shared.resources import Kind, Snapshot
+from shared.runtime import Runtime
+
+MAX_NAMED = 20  # unknown names that one error lists
+
+
+def router(runtime: Runtime[CaseState]) -> APIRouter:
+    whole = APIRouter()
+    catch_all = runtime.settings.catch_all
+
+    def destination_uses(snapshot: Snapshot, name: str) -> list[str]:
+        return (
+            _always(name, CONSOLE) + _always(name, catch_all, "CATCH_ALL") + _in_policies(snapshot, DESTINATION, name)
+        )
+
+    kinds = (
+        Kind(PERSON, "/v1/people", PersonSpec, uses=_person_uses),
+        Kind(
+            DESTINATION,
+            "/v1/destinations",
+            cast("type[Spec]", DestinationSpec),  # a union, each of whose members is a Spec
+            check=_check_destination,
+            uses=destination_uses,
+            shown=lambda body: {name: value for name, value in body.items() if name != "secret"},
+            kept=_keep_secret,
+        ),
+        Kind(SCHEDULE, "/v1/schedules", ScheduleSpec, check=_check_schedule, uses=_schedule_uses),
+        Kind(POLICY, "/v1/escalation-policies", EscalationPolicySpec, check=_check_policy, uses=_policy_uses),
+    )
+    for kind in kinds:
+        whole.include_router(resources.routes(runtime, kind))
+    return whole
+
+
+def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot) -> None:
+    before = snapshot.of(DESTINATION).get(name)
+    if isinstance(spec.root, WebhookSpec) and not spec.root.secret and (before is None or "secret" not in before.body):
+        raise invalid('secret: write one to sign with; make it with: echo "whsec_$(openssl rand -base64 32)"')
+
+
+def _keep_secret(spec: DestinationSpec, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    body = spec.root.model_dump(mode="json", exclude_unset=True)
+    if isinstance(spec.root, WebhookSpec) and not spec.root.secret and before is not None:
+        body["secret"] = before["secret"]
+    return body
+
+
+def _check_schedule(_name: str, spec: ScheduleSpec, snapshot: Snapshot) -> None:
+    named = {person for layer in spec.layers for person in layer.people}
+    _refuse_unknown({PERSON: named}, snapshot)
+
+
+def _check_policy(name: str, spec: EscalationPolicySpec, snapshot: Snapshot) -> None:
+    entries = [entry for step in spec.steps for entry in step.notify]
+    named = {kind: {e.name for e in entries if e.kind == kind} for kind in (DESTINATION, PERSON, SCHEDULE)}
+    named[DESTINATION] -= {CONSOLE}
+    _refuse_unknown(named, snapshot)
+    for other, resource in snapshot.of(POLICY).items():
+        both = sorted(set(spec.teams) & set(resource.body.get("teams", ())))
+        if other != name and both:
+            raise conflict(
+                "served-already", f"Escalation policy {other} serves {', '.join(both)}. Take the team out there first."
+            )
+
+
+def _refuse_unknown(named: Mapping[str, set[str]], snapshot: Snapshot) -> None:
+    unknown = [f"{kind} {name}" for kind, names in named.items() for name in sorted(names - snapshot.of(kind).keys())]
+    if unknown:
+        raise invalid(
+            f"There is no {', no '.join(unknown[:MAX_NAMED])}. PUT what is missing first, or correct the name."
+        )
+
+
+def _always(name: str, kept: str, why: str = "every team that no escalation policy names") -> list[str]:
+    return [why] if name == kept else []
+
+
+def _person_uses(snapshot: Snapshot, name: str) -> list[str]:
+    schedules = [
+        f"{SCHEDULE} {each.name}"
+        for each in snapshot.of(SCHEDULE).values()
+        if any(name in layer["people"] for layer in each.body["layers"])
+    ]
+    return schedules + _in_policies(snapshot, PERSON, name)
+
+
+def _schedule_uses(snapshot: Snapshot, name: str) -> list[str]:
+    return _in_policies(snapshot, SCHEDULE, name)
+
+
+def _policy_uses(_snapshot: Snapshot, name: str) -> list[str]:
+    return _always(name, DEFAULT)
+
+
+def _in_policies(snapshot: Snapshot, kind: str, name: str) -> list[str]:
+    return [
+        f"{POLICY} {each.name}"
+        for each in snapshot.of(POLICY).values()
+        if any(entry.get(kind) == name for step in each.body["steps"] for entry in step["notify"])
+    ]

@@ -1,0 +1,31 @@
+"""How a message leaves: one file for each kind of destination, and the loop that claims, sends and records."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from services.notify.message import Message
+from services.notify.model.commands import Outcome
+from services.notify.model.specs import AnyDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message with its address. ``key`` is the same for every try, so that the receiver can tell a repeat."""
+
+    key: UUID
+    message: Message
+    address: AnyDestination
+    act_url: str | None  # a signed page on which a person acknowledges; None where there is nothing to acknowledge
+    at: datetime  # when it is sent
+
+
+class Sender(Protocol):
+    """Sends by one kind of provider."""
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Try once. Says what came of it; raises only what is a bug. The caller bounds its time."""
+        ...
+
+    async def close(self) -> None: ...

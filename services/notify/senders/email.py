@@ -1,0 +1,157 @@
+"""Email: plain text and HTML in sentences, threaded by a constant subject and References, marked as automatic."""
+
+import ssl
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime
+from html import escape
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import aiosmtplib
+
+from services.notify.message import Message
+from services.notify.model.commands import Outcome
+from services.notify.model.specs import EmailSpec
+from services.notify.senders import Parcel
+
+LAST_WORDS = "This stops when the customer is answered."
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """From ``smtp://user:password@host:port?starttls=never`` or ``smtps://…``."""
+
+    host: str
+    port: int
+    tls: bool
+    starttls: bool | None  # None: where the server offers it
+    user: str | None
+    password: str | None
+
+
+def server_of(url: str) -> Server:
+    """Raises ``ValueError`` saying what to write."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("SMTP_URL: write smtp://user:password@host:port or smtps://…")
+    starttls = {"never": False, "always": True}.get(parse_qs(parts.query).get("starttls", [""])[0])
+    tls = parts.scheme == "smtps"
+    return Server(
+        parts.hostname,
+        parts.port or (465 if tls else 587 if parts.username else 25),
+        tls,
+        False if tls else starttls,
+        unquote(parts.username) if parts.username else None,
+        unquote(parts.password) if parts.password else None,
+    )
+
+
+class EmailSender:
+    """``host`` is the right side of our Message-IDs."""
+
+    def __init__(self, smtp_url: str | None, sender: str, host: str, timeout_s: float) -> None:
+        self._server = server_of(smtp_url) if smtp_url else None
+        self._sender, self._host, self._timeout_s = sender, host, timeout_s
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        if not isinstance(parcel.address, EmailSpec):
+            raise TypeError(f"{parcel.address.kind} is not sent by email")
+        if self._server is None:
+            return Outcome("refused", "SMTP_URL is not set: set it, or reach people by Slack")
+        mail = compose(parcel, parcel.address.to, self._sender, self._host)
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            use_tls=self._server.tls,
+            start_tls=self._server.starttls,
+            username=self._server.user,
+            password=self._server.password,
+            timeout=self._timeout_s,
+        )
+        try:
+            await client.connect()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            return _answered(error.code, "it does not accept our user and password: check SMTP_URL")
+        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
+            return Outcome("later", f"the mail server cannot be reached: {type(error).__name__}")
+        try:
+            return await self._hand_over(client, mail, parcel.address.to)
+        finally:
+            client.close()
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, mail: EmailMessage, to: tuple[str, ...]) -> Outcome:
+        try:
+            refused, answer = await client.sendmail(self._sender, list(to), mail.as_bytes(policy=SMTP_POLICY))
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            worst = [each.code for each in error.recipients]
+            return _answered(min(worst, default=550), "refuses every recipient: correct the addresses")
+        except aiosmtplib.SMTPResponseException as error:
+            return _answered(error.code, " ".join(error.message.split())[:200])
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return Outcome("lost", f"the connection to the mail server broke before its answer: {type(error).__name__}")
+        some = f", but not for {', '.join(sorted(refused))}" if refused else ""
+        return Outcome("sent", f"the mail server took it{some}", receipt=f"{mail['Message-ID']} {answer}"[:300])
+
+    async def close(self) -> None:
+        return None
+
+
+def _answered(code: int, text: str) -> Outcome:
+    """4xx is temporary by the protocol, 5xx permanent."""
+    kind = f"the mail server answered {code}: {text}"
+    return Outcome("refused", kind) if 500 <= code < 600 else Outcome("later", kind)
+
+
+def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str) -> EmailMessage:
+    """The mail. Its Message-ID is the delivery's for every try; its thread is the page's."""
+    message = parcel.message
+    thread = f"<page.{message.page_id}@{host}>"
+    mail = EmailMessage()
+    mail["From"] = Address("Tocsin", addr_spec=sender)
+    mail["To"] = ", ".join(to)
+    mail["Subject"] = message.subject
+    mail["Date"] = format_datetime(parcel.at)
+    mail["Message-ID"] = f"<{parcel.key}@{host}>"
+    mail["In-Reply-To"] = thread
+    mail["References"] = thread
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(plain(message, parcel.act_url))
+    mail.add_alternative(html(message, parcel.act_url), subtype="html")
+    return mail
+
+
+def plain(message: Message, act_url: str | None) -> str:
+    parts = [message.headline, *message.sentences]
+    if act_url:
+        parts.append(f"Acknowledge, so that nobody else is paged:\n{act_url}")
+    if message.case_url:
+        parts.append(f"Answer the customer:\n{message.case_url}")
+    return "\n\n".join([*parts, LAST_WORDS]) + "\n"
+
+
+def html(message: Message, act_url: str | None) -> str:
+    """One narrow column, no images, nothing loaded from elsewhere."""
+    button = (
+        "display:inline-block;margin:4px 8px 4px 0;padding:12px 20px;border-radius:6px;"
+        "font-weight:600;text-decoration:none;"
+    )
+    buttons = ""
+    if act_url:
+        buttons += f'<a href="{escape(act_url)}" style="{button}background:#b3261e;color:#ffffff">Acknowledge</a>'
+    if message.case_url:
+        style = f"{button}background:#eceff1;color:#1b1f23"
+        buttons += f'<a href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'
+    sentences = "".join(f'<p style="margin:0 0 12px">{escape(line)}</p>' for line in message.sentences)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
+        '<body style="margin:0;background:#f6f7f8;color:#1b1f23;font:16px/1.5 system-ui,sans-serif">'
+        '<div style="max-width:560px;margin:0 auto;padding:24px 16px;background:#ffffff">'
+        f'<h1 style="margin:0 0 4px;font-size:20px;line-height:1.3">{escape(message.headline)}</h1>'
+        f'<p style="margin:0 0 16px;color:#57606a;font-size:14px">{escape(" · ".join(message.context))}</p>'
+        f'{sentences}<p style="margin:16px 0">{buttons}</p>'
+        f'<p style="margin:0;color:#57606a;font-size:14px">{LAST_WORDS}</p></div></body></html>'
+    )

@@ -1,0 +1,223 @@
+"""What the API reads: pages, deliveries, silences, troubles, the ledger. Newest first, a total order everywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from services.notify.model import Clock, Page, Silence
+from services.notify.store.cases import PAGE_COLUMNS, clock_of, page_of
+from shared.db import Tx
+from shared.ledger import Entry
+
+After = tuple[datetime, UUID]  # the place of the last item of the page before
+MAX_HISTORY = 1_000
+MAX_TROUBLED = 500
+
+# What a reader calls held: also what waits because its provider asked the whole lane to.
+_DELIVERY = (
+    "SELECT d.*, f.summary ->> 'number' AS case_number,"
+    " CASE WHEN d.state = 'queued' AND l.blocked_until > :now THEN 'held' ELSE d.state END AS shown,"
+    " CASE WHEN d.state = 'queued' AND l.blocked_until > :now THEN l.blocked_reason ELSE d.reason END AS shown_reason,"
+    " greatest(d.next_at, l.blocked_until) AS until"
+    " FROM delivery d JOIN lane l ON l.name = d.lane LEFT JOIN case_facts f ON f.case_id = d.case_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    case_id: UUID
+    case_number: str | None
+    page: Page
+
+
+async def pages(tx: Tx, state: str | None, case_id: UUID | None, after: After | None, limit: int) -> list[StoredPage]:
+    rows = await tx.rows(
+        f"SELECT {PAGE_COLUMNS}, f.summary ->> 'number' AS case_number FROM page p"
+        " LEFT JOIN case_facts f ON f.case_id = p.case_id"
+        " WHERE (CAST(:state AS text) IS NULL OR p.state = :state)"
+        " AND (CAST(:case_id AS uuid) IS NULL OR p.case_id = :case_id)"
+        " AND (CAST(:at AS timestamptz) IS NULL OR (p.opened_at, p.id) < (:at, CAST(:id AS uuid)))"
+        " ORDER BY p.opened_at DESC, p.id DESC LIMIT :limit",
+        state=state,
+        case_id=case_id,
+        at=after[0] if after else None,
+        id=after[1] if after else None,
+        limit=limit,
+    )
+    return [_stored(row) for row in rows]
+
+
+async def page(tx: Tx, page_id: UUID) -> StoredPage | None:
+    row = await tx.one(
+        f"SELECT {PAGE_COLUMNS}, f.summary ->> 'number' AS case_number FROM page p"
+        " LEFT JOIN case_facts f ON f.case_id = p.case_id WHERE p.id = :id",
+        id=page_id,
+    )
+    return _stored(row) if row else None
+
+
+def _stored(row: Row[Any]) -> StoredPage:
+    return StoredPage(row.case_id, row.case_number, page_of(row))
+
+
+async def history(tx: Tx, page_id: UUID) -> Sequence[Row[Any]]:
+    return await tx.rows(
+        "SELECT * FROM page_entry WHERE page_id = :id ORDER BY number LIMIT :limit", id=page_id, limit=MAX_HISTORY
+    )
+
+
+async def clocks_of(tx: Tx, page_id: UUID) -> list[Clock]:
+    rows = await tx.rows(
+        "SELECT c.* FROM clock c JOIN page_clock p ON p.clock_id = c.id WHERE p.page_id = :id ORDER BY p.place",
+        id=page_id,
+    )
+    return [clock_of(row) for row in rows]
+
+
+async def deliveries(
+    tx: Tx,
+    now: datetime,
+    limit: int,
+    page_id: UUID | None = None,
+    case_id: UUID | None = None,
+    state: str | None = None,
+    after: After | None = None,
+) -> Sequence[Row[Any]]:
+    return await tx.rows(
+        f"SELECT * FROM ({_DELIVERY}) d WHERE (CAST(:page_id AS uuid) IS NULL OR d.page_id = :page_id)"
+        " AND (CAST(:case_id AS uuid) IS NULL OR d.case_id = :case_id)"
+        " AND (CAST(:state AS text) IS NULL OR d.shown = :state)"
+        " AND (CAST(:at AS timestamptz) IS NULL OR (d.created_at, d.id) < (:at, CAST(:id AS uuid)))"
+        " ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        now=now,
+        page_id=page_id,
+        case_id=case_id,
+        state=state,
+        at=after[0] if after else None,
+        id=after[1] if after else None,
+        limit=limit,
+    )
+
+
+async def delivery(tx: Tx, delivery_id: UUID, now: datetime) -> Row[Any] | None:
+    return await tx.one(f"{_DELIVERY} WHERE d.id = :id", id=delivery_id, now=now)
+
+
+async def attempts(tx: Tx, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Row[Any]]]:
+    rows = await tx.rows(
+        "SELECT * FROM attempt WHERE delivery_id = ANY(CAST(:ids AS uuid[])) ORDER BY delivery_id, number",
+        ids=list(delivery_ids),
+    )
+    found: dict[UUID, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.delivery_id, []).append(row)
+    return found
+
+
+async def silences(tx: Tx, after: After | None, limit: int) -> Sequence[Row[Any]]:
+    """With how many messages each holds or held."""
+    return await tx.rows(
+        "SELECT s.*, (SELECT count(*) FROM delivery d WHERE d.muted_by = s.id) AS holds FROM silence s"
+        " WHERE (CAST(:at AS timestamptz) IS NULL OR (s.created_at, s.id) < (:at, CAST(:id AS uuid)))"
+        " ORDER BY s.created_at DESC, s.id DESC LIMIT :limit",
+        at=after[0] if after else None,
+        id=after[1] if after else None,
+        limit=limit,
+    )
+
+
+async def add_silence(tx: Tx, silence: Silence, now: datetime) -> None:
+    await tx.run(
+        'INSERT INTO silence (id, team, case_id, destination, person, reason, author, start, "end", created_at)'
+        " VALUES (:id, :team, :case_id, :destination, :person, :reason, :author, :start, :end, :now)",
+        id=silence.id,
+        team=silence.team,
+        case_id=silence.case_id,
+        destination=silence.destination,
+        person=silence.person,
+        reason=silence.reason,
+        author=silence.author,
+        start=silence.start,
+        end=silence.end,
+        now=now,
+    )
+
+
+async def silence(tx: Tx, silence_id: UUID) -> Row[Any] | None:
+    return await tx.one(
+        "SELECT s.*, (SELECT count(*) FROM delivery d WHERE d.muted_by = s.id) AS holds FROM silence s"
+        " WHERE s.id = :id",
+        id=silence_id,
+    )
+
+
+async def end_silence(tx: Tx, silence_id: UUID, now: datetime) -> bool:
+    """It stays on record, and ends now. False where there is none."""
+    return bool(await tx.run('UPDATE silence SET "end" = least("end", :now) WHERE id = :id', id=silence_id, now=now))
+
+
+async def muted_cases(tx: Tx, silence_id: UUID, now: datetime, limit: int) -> list[UUID]:
+    """Cases with messages that still wait for a silence."""
+    rows = await tx.rows(
+        "SELECT DISTINCT case_id FROM delivery WHERE muted_by = :id AND state = 'held' AND next_at > :now"
+        " ORDER BY case_id LIMIT :limit",
+        id=silence_id,
+        now=now,
+        limit=limit,
+    )
+    return [row.case_id for row in rows]
+
+
+async def person_of_slack_user(tx: Tx, slack_user: str) -> str | None:
+    name: str | None = await tx.scalar(
+        "SELECT name FROM resource WHERE kind = 'person' AND body ->> 'slack_user' = :user ORDER BY name LIMIT 1",
+        user=slack_user,
+    )
+    return name
+
+
+async def troubled(tx: Tx) -> Sequence[Row[Any]]:
+    """Pages that stand and could not tell everybody."""
+    return await tx.rows(
+        "SELECT p.id, p.case_id, p.troubles, f.summary ->> 'number' AS case_number FROM page p"
+        " LEFT JOIN case_facts f ON f.case_id = p.case_id"
+        " WHERE p.state <> 'resolved' AND p.troubles <> '[]' ORDER BY p.opened_at DESC, p.id DESC LIMIT :limit",
+        limit=MAX_TROUBLED,
+    )
+
+
+async def doubtful(tx: Tx, now: datetime, since: timedelta) -> Sequence[Row[Any]]:
+    """Messages that may have arrived twice or not at all, lately."""
+    return await tx.rows(
+        "SELECT d.id, d.target, d.state, d.lost, d.reason, f.summary ->> 'number' AS case_number FROM delivery d"
+        " LEFT JOIN case_facts f ON f.case_id = d.case_id"
+        " WHERE d.created_at > :since AND d.lost > 0 ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        since=now - since,
+        limit=MAX_TROUBLED,
+    )
+
+
+async def ledger(tx: Tx) -> list[Entry]:
+    """Clocks that called became pages, or have a reason; every target that a page chose has a delivery."""
+    row = await tx.one(
+        "SELECT (SELECT count(DISTINCT clock_id) FROM page_clock) AS paged,"
+        " (SELECT count(*) FROM clock c WHERE c.ignored IS NOT NULL"
+        "  AND NOT EXISTS (SELECT 1 FROM page_clock p WHERE p.clock_id = c.id)) AS ignored,"
+        " (SELECT CAST(coalesce(sum(jsonb_array_length(deliveries)), 0) AS bigint) FROM page_entry) AS chosen"
+    )
+    states = await tx.rows("SELECT state, count(*) AS deliveries FROM delivery GROUP BY state ORDER BY state")
+    counts = {each.state: each.deliveries for each in states}
+    clocks, hop = "clocks→pages", "pages→deliveries"
+    return [
+        Entry(clocks, "clock", "done", row.paged if row else 0),
+        Entry(clocks, "clock", "suppressed", row.ignored if row else 0),
+        Entry(hop, "delivery", "in", row.chosen if row else 0),
+        Entry(hop, "delivery", "done", counts.get("sent", 0)),
+        Entry(hop, "delivery", "suppressed", counts.get("suppressed", 0)),
+        Entry(hop, "delivery", "failed", counts.get("failed", 0)),
+        Entry(hop, "delivery", "open", sum(counts.get(state, 0) for state in ("queued", "held", "unknown"))),
+    ]

@@ -1,0 +1,7 @@
+"""Runs sla alone: ``python -m services.sla``."""
+
+from services.sla.app import MEMBER
+from shared.process import run_alone
+
+if __name__ == "__main__":
+    run_alone(MEMBER)

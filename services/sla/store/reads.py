@@ -1,0 +1,117 @@
+"""What the API, the ledger and the re-plan ask of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.sla.model import Clock
+from services.sla.model.spec import CalendarSpec
+from services.sla.store.cases import clock_of
+from shared.contracts.words import ClockState
+from shared.db import Tx, from_json
+from shared.ledger import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A page of clocks: newest first, or, ``by_due``, those that run out first first."""
+
+    state: ClockState | None = None
+    due_before: datetime | None = None
+    team: str | None = None
+    by_due: bool = False
+    after: tuple[datetime, UUID] | None = None  # the last one had already: when it started or is due, and its id
+    limit: int = 50
+
+
+async def listed(tx: Tx, wanted: Wanted) -> list[Clock]:
+    """Up to ``limit + 1`` clocks: one more says that there is another page."""
+    conditions, order = ["true"], "started_at DESC, id DESC"
+    if wanted.by_due:
+        conditions, order = ["ended_at IS NULL", "due_at IS NOT NULL"], "due_at, id"
+    parameters: dict[str, Any] = {"limit": wanted.limit + 1}
+    if wanted.state:
+        conditions.append("state = :state")
+        parameters["state"] = wanted.state.value
+    if wanted.due_before:
+        conditions.append("due_at < :due_before")
+        parameters["due_before"] = wanted.due_before
+    if wanted.team:
+        conditions.append("team = :team")
+        parameters["team"] = wanted.team
+    if wanted.after:
+        place, beyond = ("due_at", ">") if wanted.by_due else ("started_at", "<")
+        conditions.append(f"({place}, id) {beyond} (CAST(:at AS timestamptz), CAST(:id AS uuid))")
+        parameters |= {"at": wanted.after[0], "id": wanted.after[1]}
+    rows = await tx.rows(
+        f"SELECT * FROM clock WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit", **parameters
+    )
+    return [clock_of(row) for row in rows]
+
+
+async def clock(tx: Tx, clock_id: UUID) -> Clock | None:
+    row = await tx.one("SELECT * FROM clock WHERE id = :id", id=clock_id)
+    return clock_of(row) if row else None
+
+
+async def case_id(tx: Tx, number: str) -> UUID | None:
+    """The case with a number such as ``C-4812``."""
+    found: UUID | None = await tx.scalar(
+        "SELECT case_id FROM case_facts WHERE number = :number ORDER BY case_id LIMIT 1", number=number
+    )
+    return found
+
+
+async def clocks_of(tx: Tx, wanted: UUID) -> list[Clock]:
+    """All clocks of a case, newest first."""
+    rows = await tx.rows("SELECT * FROM clock WHERE case_id = :id ORDER BY started_at DESC, id DESC", id=wanted)
+    return [clock_of(row) for row in rows]
+
+
+async def calendar_version(tx: Tx, name: str, version: int) -> CalendarSpec | None:
+    """A calendar as it was in a version; versions are immutable."""
+    body = await tx.scalar(
+        "SELECT body FROM resource_version WHERE kind = 'calendar' AND name = :name AND version = :version",
+        name=name,
+        version=version,
+    )
+    return CalendarSpec.model_validate(from_json(body)) if body else None
+
+
+async def outdated(tx: Tx, current: int, limit: int) -> Sequence[UUID]:
+    """Cases with open clocks that were planned with another configuration than ``current``."""
+    rows = await tx.rows(
+        "SELECT case_id FROM case_facts WHERE open_clocks > 0 AND planned_with < :current"
+        " ORDER BY planned_with, case_id LIMIT :limit",
+        current=current,
+        limit=limit,
+    )
+    return [row.case_id for row in rows]
+
+
+async def ledger(tx: Tx) -> list[Entry]:
+    """Every case that opened has a clock for its assignment; every clock ended, or is open; and whom notify hears of."""
+    row = await tx.one(
+        "SELECT (SELECT count(*) FROM case_facts WHERE opening IS NOT NULL) AS cases,"
+        " (SELECT CAST(coalesce(sum(gone_announced), 0) AS bigint) FROM case_facts) AS gone,"
+        " count(*) FILTER (WHERE metric = 'unassigned') AS unassigned, count(*) AS clocks,"
+        " count(*) FILTER (WHERE state = 'met') AS met,"
+        " count(*) FILTER (WHERE state IN ('cancelled', 'withdrawn')) AS dropped,"
+        " count(*) FILTER (WHERE ended_at IS NULL) AS open,"
+        " count(*) FILTER (WHERE announced) AS announced FROM clock"
+    )
+    if row is None:
+        return []
+    known, clocks = "cases: known to sla→unassigned clock", "clocks: started→ended"
+    return [
+        Entry("cases: intake→sla", "case", "done", row.cases),
+        Entry(known, "case", "in", row.cases),
+        Entry(known, "case", "done", row.unassigned),
+        Entry(clocks, "clock", "in", row.clocks),
+        Entry(clocks, "clock", "done", row.met),
+        Entry(clocks, "clock", "suppressed", row.dropped),
+        Entry(clocks, "clock", "open", row.open),
+        Entry("clocks→pages", "clock", "in", row.announced + row.gone),
+    ]
