@@ -18,9 +18,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 
+_WHEN = DateTime(timezone=True)
+
+
 def platform_tables(metadata: MetaData) -> None:
     """Add the tables that every service has, for the mechanisms of ``shared``, to a service's metadata."""
-    when = DateTime(timezone=True)
+    _wire(metadata)
+    _time_and_trouble(metadata)
+    _requests(metadata)
+
+
+def _wire(metadata: MetaData) -> None:
+    """Locks of cases, events taken and told, who publishes them, and how far was read."""
     Table(
         "case_lock",
         metadata,
@@ -32,7 +41,7 @@ def platform_tables(metadata: MetaData) -> None:
         metadata,
         Column("event_id", Uuid, primary_key=True),
         Column("topic", Text, nullable=False),
-        Column("claimed_at", when, nullable=False),
+        Column("claimed_at", _WHEN, nullable=False),
         Index("inbox_claimed_at", "claimed_at"),
     )
     Table(
@@ -49,15 +58,34 @@ def platform_tables(metadata: MetaData) -> None:
         Column("case_id", Uuid, nullable=False),
         Column("headers", JSONB, nullable=False),
         Column("body", LargeBinary, nullable=False),
-        Column("written_at", when, nullable=False),
+        Column("written_at", _WHEN, nullable=False),
         Index("outbox_bucket", "bucket", "id"),
     )
+    Table(
+        "lease",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("owner", Text, nullable=False),
+        Column("epoch", BigInteger, nullable=False),
+        Column("until", _WHEN, nullable=False),
+    )
+    Table(
+        "progress",
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("position", BigInteger, nullable=False),
+    )
+
+
+def _time_and_trouble(metadata: MetaData) -> None:
+    """What waits: for its time, or for a person."""
     Table(
         "timer",
         metadata,
         Column("subject", Uuid, primary_key=True),
         Column("step", Text, primary_key=True),
-        Column("due_at", when, nullable=False),
+        Column("due_at", _WHEN, nullable=False),
         Column("case_id", Uuid, nullable=False),
         Column("partition", SmallInteger, nullable=False),
         Column("version", Integer, nullable=False),
@@ -75,7 +103,7 @@ def platform_tables(metadata: MetaData) -> None:
         Column("headers", JSONB, nullable=False),
         Column("body", LargeBinary, nullable=False),
         Column("error", Text, nullable=False),
-        Column("parked_at", when, nullable=False),
+        Column("parked_at", _WHEN, nullable=False),
         Index("parked_case", "case_id", "id"),
     )
     Table(
@@ -87,23 +115,12 @@ def platform_tables(metadata: MetaData) -> None:
         Column("event_id", Uuid),
         Column("error", Text, nullable=False),
         Column("reason", Text, nullable=False),
-        Column("dropped_at", when, nullable=False),
+        Column("dropped_at", _WHEN, nullable=False),
     )
-    Table(
-        "lease",
-        metadata,
-        Column("name", Text, primary_key=True),
-        Column("owner", Text, nullable=False),
-        Column("epoch", BigInteger, nullable=False),
-        Column("until", when, nullable=False),
-    )
-    Table(
-        "progress",
-        metadata,
-        Column("topic", Text, primary_key=True),
-        Column("partition", Integer, primary_key=True),
-        Column("position", BigInteger, nullable=False),
-    )
+
+
+def _requests(metadata: MetaData) -> None:
+    """Requests answered before, and what admins configured."""
     Table(
         "idempotency",
         metadata,
@@ -112,7 +129,7 @@ def platform_tables(metadata: MetaData) -> None:
         Column("fingerprint", LargeBinary, nullable=False),
         Column("status", SmallInteger),
         Column("answer", JSONB),
-        Column("expires_at", when, nullable=False),
+        Column("expires_at", _WHEN, nullable=False),
         Index("idempotency_expires_at", "expires_at"),
     )
     Table(
@@ -128,7 +145,7 @@ def platform_tables(metadata: MetaData) -> None:
         Column("name", Text, primary_key=True),
         Column("version", Integer, nullable=False),
         Column("body", JSONB, nullable=False),
-        Column("updated_at", when, nullable=False),
+        Column("updated_at", _WHEN, nullable=False),
         Column("updated_by", Text, nullable=False),
     )
     Table(
@@ -138,6 +155,6 @@ def platform_tables(metadata: MetaData) -> None:
         Column("name", Text, primary_key=True),
         Column("version", Integer, primary_key=True),
         Column("body", JSONB),  # null: deleted
-        Column("updated_at", when, nullable=False),
+        Column("updated_at", _WHEN, nullable=False),
         Column("updated_by", Text, nullable=False),
     )

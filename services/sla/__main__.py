@@ -1,4 +1,4 @@
-"""Runs sla alone: ``python -m services.sla``."""
+"""``python -m services.sla`` runs this service alone."""
 
 from services.sla.app import MEMBER
 from shared.process import run_alone

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.notify.model import CaseState, Clock, Delivery, Facts, Page, Policy, Purpose, Silence
+from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Page, Policy, Purpose, Silence
 from services.notify.model.specs import EscalationPolicySpec, On
 from services.notify.store import tables
-from services.notify.store.bulk import insert_new, upsert
 from services.notify.store.configuration import build
 from services.notify.store.lanes import block, new_lanes
 from shared.batch import Change
+from shared.bulk import insert_new, upsert
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -62,8 +62,8 @@ class NotifyStore:
         await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
         await upsert(tx, tables.clock, clocks)
         await upsert(tx, tables.page, [_page_row(case_id, page) for case_id, _, page in pages])
-        await insert_new(tx, tables.page_clock, [row for _, b, page in pages for row in _joined(b, page)])
-        await insert_new(tx, tables.page_entry, [_plain(entry) for _, a in states for entry in a.history])
+        await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
+        await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
         await insert_new(tx, tables.lane, new_lanes({d.lane: d.way for _, d in deliveries}))
         await upsert(tx, tables.delivery, [{"case_id": case_id, **_plain(d)} for case_id, d in deliveries])
         await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
@@ -85,13 +85,25 @@ def _plain(value: Any) -> dict[str, Any]:
     return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
-def _joined(before: Page | None, page: Page) -> list[dict[str, Any]]:
+def _joined(before: Page | None, page: Page) -> list[tuple[UUID, UUID, int]]:
+    """The clocks that a page took in, with their places in the order of joining."""
     known = before.clocks if before is not None and before.id == page.id else ()
-    return [
-        {"page_id": page.id, "clock_id": clock_id, "place": place}
-        for place, clock_id in enumerate(page.clocks)
-        if clock_id not in known
-    ]
+    return [(page.id, clock_id, place) for place, clock_id in enumerate(page.clocks) if clock_id not in known]
+
+
+async def _join(tx: Tx, joined: Sequence[tuple[UUID, UUID, int]]) -> None:
+    if joined:
+        await tx.run(
+            "INSERT INTO page_clock (page_id, clock_id, place) SELECT * FROM"
+            " unnest(CAST(:pages AS uuid[]), CAST(:clocks AS uuid[]), CAST(:places AS int[])) ON CONFLICT DO NOTHING",
+            pages=[page_id for page_id, _, _ in joined],
+            clocks=[clock_id for _, clock_id, _ in joined],
+            places=[place for _, _, place in joined],
+        )
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {**_plain(entry), "deliveries": [str(each) for each in entry.deliveries]}
 
 
 def _facts_row(state: CaseState) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Due:
 
 
 def new_lanes(ways: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rows for lanes, given the way that each serves."""
+    """Rows for lanes, given the way that each serves; in order, since other batches insert them too."""
     return [
         {
             "name": lane,
@@ -36,7 +36,7 @@ def new_lanes(ways: Mapping[str, str]) -> list[dict[str, Any]]:
             "blocked_until": _LONG_AGO,
             "blocked_reason": None,
         }
-        for lane, way in ways.items()
+        for lane, way in sorted(ways.items())
     ]
 
 

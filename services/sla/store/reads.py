@@ -1,6 +1,5 @@
 """What the API, the ledger and the re-plan ask of the tables."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,17 +55,14 @@ async def clock(tx: Tx, clock_id: UUID) -> Clock | None:
     return clock_of(row) if row else None
 
 
-async def case_id(tx: Tx, number: str) -> UUID | None:
-    """The case with a number such as ``C-4812``."""
-    found: UUID | None = await tx.scalar(
-        "SELECT case_id FROM case_facts WHERE number = :number ORDER BY case_id LIMIT 1", number=number
-    )
-    return found
+async def knows(tx: Tx, case_id: UUID) -> bool:
+    """Whether anything of the case has arrived."""
+    return bool(await tx.scalar("SELECT count(*) FROM case_facts WHERE case_id = :id", id=case_id))
 
 
-async def clocks_of(tx: Tx, wanted: UUID) -> list[Clock]:
+async def clocks_of(tx: Tx, case_id: UUID) -> list[Clock]:
     """All clocks of a case, newest first."""
-    rows = await tx.rows("SELECT * FROM clock WHERE case_id = :id ORDER BY started_at DESC, id DESC", id=wanted)
+    rows = await tx.rows("SELECT * FROM clock WHERE case_id = :id ORDER BY started_at DESC, id DESC", id=case_id)
     return [clock_of(row) for row in rows]
 
 
@@ -80,19 +76,8 @@ async def calendar_version(tx: Tx, name: str, version: int) -> CalendarSpec | No
     return CalendarSpec.model_validate(from_json(body)) if body else None
 
 
-async def outdated(tx: Tx, current: int, limit: int) -> Sequence[UUID]:
-    """Cases with open clocks that were planned with another configuration than ``current``."""
-    rows = await tx.rows(
-        "SELECT case_id FROM case_facts WHERE open_clocks > 0 AND planned_with < :current"
-        " ORDER BY planned_with, case_id LIMIT :limit",
-        current=current,
-        limit=limit,
-    )
-    return [row.case_id for row in rows]
-
-
 async def ledger(tx: Tx) -> list[Entry]:
-    """Every case that opened has a clock for its assignment; every clock ended, or is open; and whom notify hears of."""
+    """Every case that opened has its own clock, every clock ended or is open, and which ones notify hears of."""
     row = await tx.one(
         "SELECT (SELECT count(*) FROM case_facts WHERE opening IS NOT NULL) AS cases,"
         " (SELECT CAST(coalesce(sum(gone_announced), 0) AS bigint) FROM case_facts) AS gone,"

@@ -36,7 +36,6 @@ case_facts = Table(
     Column("gone_announced", Integer, nullable=False),  # how many of those were warned or broken, for the ledger
     Column("open_clocks", Integer, nullable=False),
     Column("planned_with", BigInteger),
-    Index("case_facts_number", "number"),
     Index("case_facts_replan", "planned_with", "case_id", postgresql_where=text("open_clocks > 0")),
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.routes import documents
 from shared.settings import PREFIX, Settings
 from tests.unit.architecture.source import ROOT
 
@@ -45,6 +46,18 @@ def test_every_setting_that_is_named_exists(doc: Path) -> None:
 def test_the_readme_has_every_setting() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [field for field in Settings.model_fields if f"`{field.upper()}`" not in readme] == []
+
+
+def test_every_route_of_the_tour_exists() -> None:
+    served = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path))
+        for document in documents().values()
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    tour = re.findall(r"^(GET|PUT|POST|DELETE) +(/v1/\S+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(tour) > 30
+    assert [(m, path) for m, path in tour if (m, re.sub(r"{\w+}", "{}", path)) not in served] == []
 
 
 def test_the_first_screen_of_the_readme_has_the_two_commands_and_no_other() -> None:

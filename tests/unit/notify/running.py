@@ -1,6 +1,6 @@
 """Notify on a real Postgres, its loops stepped by hand, its providers stand-ins."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
@@ -54,7 +54,6 @@ class Running:
     client: httpx.AsyncClient
     log: PostgresLog
     sequence: int = 0
-    lost: list[object] = field(default_factory=list)
 
     @classmethod
     async def start(cls, url: str, slack: Slack, mail: Mail, **settings: Any) -> Self:

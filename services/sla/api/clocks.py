@@ -1,0 +1,140 @@
+"""Clocks: of a case, what is at risk now, and how a deadline came about."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
+
+from services.sla import calendar
+from services.sla.api.answers import ClockAnswer, DerivationAnswer, HolidayAnswer, StretchAnswer, of_clock
+from services.sla.decide.derive import reached
+from services.sla.decide.policies import BUILT_IN
+from services.sla.decide.sentences import counted, derivation, holidays_told
+from services.sla.model import Calendar, Case, Clock
+from services.sla.store import reads
+from shared.contracts import duration
+from shared.contracts.words import ClockState
+from shared.db import Tx
+from shared.errors import Problem, invalid, not_found
+from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.runtime import Runtime
+
+MAX_COUNTED = 1_000  # intervals listed in one derivation
+
+State = Annotated[ClockState | None, Query(description="Clocks in this state")]
+DueBefore = Annotated[AwareDatetime | None, Query(description="Clocks that are due before this instant")]
+Team = Annotated[str | None, Query(max_length=63)]
+Order = Annotated[
+    Literal["newest", "due"],
+    Query(description="`due`: what is at risk now, the least time left first; open clocks only"),
+]
+
+
+def routes(runtime: Runtime[Case]) -> APIRouter:
+    router = APIRouter(tags=["clocks"], dependencies=[Depends(allow("read"))])
+
+    @router.get("/v1/cases/{case_id}/clocks")
+    async def of_case(case_id: UUID) -> Listing[ClockAnswer]:
+        """Every promise on the case, newest first. 404 `not-yet` where nothing of it has arrived."""
+        async with runtime.db.transaction() as tx:
+            found = await reads.clocks_of(tx, case_id)
+            if not found and not await reads.knows(tx, case_id):
+                detail = f"Nothing of case {case_id} has arrived here yet. Repeat shortly, or check the id."
+                raise Problem(404, "not-yet", detail, {"Retry-After": "1"})
+        return Listing(items=[of_clock(each) for each in found])
+
+    @router.get("/v1/clocks")
+    async def listing(
+        state: State = None,
+        due_before: DueBefore = None,
+        team: Team = None,
+        order: Order = "newest",
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Listing[ClockAnswer]:
+        """Clocks, newest first; with ``order=due`` what is at risk now, the least time left first."""
+        by_due = order == "due"
+        async with runtime.db.transaction() as tx:
+            found = await reads.listed(tx, reads.Wanted(state, due_before, team, by_due, _place(cursor, order), limit))
+        last = found[limit - 1] if len(found) > limit else None
+        at = last and (last.due_at if by_due else last.started_at)
+        following = encode_cursor(order, at.isoformat(), str(last.id)) if last and at else None
+        return Listing(items=[of_clock(each) for each in found[:limit]], next=following)
+
+    @router.get("/v1/clocks/{clock_id}")
+    async def one(clock_id: UUID) -> ClockAnswer:
+        async with runtime.db.transaction() as tx:
+            return of_clock(await _found(tx, clock_id))
+
+    @router.get("/v1/clocks/{clock_id}/derivation")
+    async def derived(clock_id: UUID) -> DerivationAnswer:
+        """How the deadline came about: what counted, pauses, holidays, versions; and the same as a sentence."""
+        async with runtime.db.transaction() as tx:
+            found = await _found(tx, clock_id)
+            hours = await _calendar(tx, found)
+        return _derivation(found, hours)
+
+    return router
+
+
+async def _found(tx: Tx, clock_id: UUID) -> Clock:
+    found = await reads.clock(tx, clock_id)
+    if found is None:
+        raise not_found("clock", clock_id)
+    return found
+
+
+async def _calendar(tx: Tx, clock: Clock) -> Calendar:
+    """The calendar as it was when the promise was made."""
+    name, version = clock.terms.calendar, clock.terms.calendar_version
+    if version == BUILT_IN.version:
+        return BUILT_IN
+    spec = await reads.calendar_version(tx, name, version)
+    if spec is None:
+        raise not_found("calendar", f"{name} in version {version}")
+    return calendar.compiled(name, version, spec)
+
+
+def _derivation(clock: Clock, hours: Calendar) -> DerivationAnswer:
+    terms = clock.terms
+    due = reached(hours, clock.started_at, clock.pauses, terms.within)
+    recomputed = None if due is None else max(due, clock.promised_at)
+    until = clock.due_at or clock.started_at
+    spans = counted(hours, clock.started_at, until, clock.pauses)
+    return DerivationAnswer(
+        clock_id=clock.id,
+        sentence=derivation(clock, hours),
+        started_at=clock.started_at,
+        due_at=clock.due_at,
+        within=duration.text(terms.within),
+        policy=terms.policy,
+        policy_version=terms.policy_version,
+        promised_at=clock.promised_at,
+        calendar=terms.calendar,
+        calendar_version=terms.calendar_version,
+        time_zone=terms.zone,
+        counted=[StretchAnswer(since=since, until=end) for since, end in spans[:MAX_COUNTED]],
+        counted_in_all=len(spans),
+        pauses=[StretchAnswer(since=pause.since, until=pause.until) for pause in clock.pauses],
+        holidays=[
+            HolidayAnswer(date=date.fromisoformat(day), name=name)
+            for day, name in holidays_told(hours, clock.started_at, until)
+        ],
+        libraries=clock.libraries,
+        recomputed_due_at=recomputed,
+        agrees=recomputed == clock.due_at,
+    )
+
+
+def _place(cursor: str | None, order: str) -> tuple[datetime, UUID] | None:
+    parts = decode_cursor(cursor, 3)
+    if parts is None:
+        return None
+    try:
+        if parts[0] != order:
+            raise ValueError("the cursor is of another order")
+        return datetime.fromisoformat(parts[1]).astimezone(UTC), UUID(parts[2])
+    except (ValueError, OverflowError):
+        raise invalid("This cursor is not one of this list. Leave it out to start from the beginning.") from None
