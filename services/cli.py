@@ -88,9 +88,7 @@ def migrate(
             for member in embedded.MEMBERS:
                 found += await _drift(on, member, check, new, message)
             if found:
-                _fail(
-                    "the tables in code and the migrations differ; write a migration with `tocsin migrate --new SERVICE`"
-                )
+                _fail("the tables in code and the migrations differ; write one with `tocsin migrate --new SERVICE`")
 
     _run(work())
 
@@ -176,10 +174,10 @@ def parked_list() -> None:
                 runtime = _runtime(on, name)
                 async with runtime.db.transaction() as tx:
                     for each in await parked_events.listing(tx):
+                        where, at = f"{each['partition']}/{each['position']}", f"{each['parked_at']:%Y-%m-%d %H:%M}"
                         table.add_row(
-                            name, str(each["id"]), str(each["case_id"]), each["topic"],
-                            f"{each['partition']}/{each['position']}", f"{each['parked_at']:%Y-%m-%d %H:%M}", each["error"],
-                        )  # fmt: skip
+                            name, str(each["id"]), str(each["case_id"]), each["topic"], where, at, each["error"]
+                        )
                 await runtime.db.close()
             out.print(table)
 

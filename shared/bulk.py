@@ -50,6 +50,6 @@ def _statement(table: Table, columns: tuple[str, ...], overwrite: bool) -> str:
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
     return (
         f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(selected)}"
-        f" FROM unnest({', '.join(arrays)}) WITH ORDINALITY AS n ({listed}, place) ORDER BY place"
+        f" FROM unnest({', '.join(arrays)}) WITH ORDINALITY AS n ({listed}, nth_) ORDER BY nth_"
         f" ON CONFLICT ({', '.join(keys)}) DO {f'UPDATE SET {updates}' if overwrite and updates else 'NOTHING'}"
     )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Row, TextClause, text
@@ -111,6 +112,8 @@ def from_json(value: str | bytes) -> Any:
 
 
 def _jsonable(value: Any) -> Any:
+    if isinstance(value, UUID):  # a subclass of the driver's
+        return str(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 from pydantic import BaseModel, ConfigDict
 
 from shared.auth import Principal
-from shared.contracts.spec import READ_ONLY, Spec
+from shared.contracts.spec import READ_ONLY
 from shared.db import Tx, from_json, to_json
 from shared.errors import Problem, conflict, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag, expected_version
@@ -52,7 +52,7 @@ class Kind:
 
     kind: str
     path: str
-    model: type[Spec]
+    model: type[BaseModel]
     check: Callable[[str, Any, Snapshot], None] = lambda _name, _spec, _snapshot: None  # raises Problem
     uses: Callable[[Snapshot, str], list[str]] = lambda _snapshot, _name: []
     shown: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda body: body  # hides secrets

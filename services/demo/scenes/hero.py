@@ -60,7 +60,7 @@ async def promised(stage: Stage) -> None:
     clock = await first_reply(stage)
     derived = await stage.api.get(f"/v1/clocks/{clock['id']}/derivation")
     screen.quote(clock["because"]["text"])
-    screen.quote(f"How so: {derived['text']}", "dim")
+    screen.quote(f"How so: {derived['sentence']}", "dim")
     stage.due_at = datetime.fromisoformat(clock["due_at"])
     started = datetime.fromisoformat(stage.hero.contact["occurred_at"])
     length = stage.due_at - started

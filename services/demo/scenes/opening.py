@@ -31,7 +31,8 @@ async def up(stage: Stage) -> None:
         await stage.api.post(f"/v1/rulesets/{stage.ruleset}/activate")
         step()
     kinds = Counter(path.split("/")[2] for path, _ in documents)
-    screen.say(", ".join(f"{n} {kind.replace('-', ' ')}" for kind, n in kinds.items()) + ", 1 ruleset", "dim")
+    made_of = [f"{n} {kind.replace('-', ' ')}" for kind, n in kinds.items() if n > 1]
+    screen.say(f"{', '.join(made_of)}, a calendar, a ruleset", "dim")
 
 
 async def arrive(stage: Stage) -> None:

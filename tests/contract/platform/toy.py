@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Column, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.batch import Card, Change, Input, Service
+from shared.batch import Card, Change, Service
 from shared.clock import ManualClock
 from shared.contracts.contacts import CaseActivity
 from shared.contracts.decision import CancelTimer, Decision, Fired, SetTimer

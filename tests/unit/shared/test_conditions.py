@@ -8,7 +8,8 @@ ENVIRONMENT = Environment({"contact.customer.tier": STRING, "contact.tags": STRI
 
 
 def evaluate(source: str, **values: object) -> tuple[bool, str | None]:
-    bound = {"contact.tags": ["payouts"], "contact.attributes": {}, **{k.replace("_", "."): v for k, v in values.items()}}
+    named = {name.replace("_", "."): value for name, value in values.items()}
+    bound = {"contact.tags": ["payouts"], "contact.attributes": {}, **named}
     outcome = ENVIRONMENT.compile(source).evaluate(ENVIRONMENT.activation(bound))
     return outcome.holds, outcome.reason
 

@@ -1,17 +1,18 @@
 """What is decided is what stands in the database: whole, in any batches, and it balances."""
 
 import dataclasses
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from services.sla.calendar import LIBRARIES
-from services.sla.decide import history
+from services.sla.decide import decide, history
 from services.sla.model import Case, Clock
 from services.sla.store.replan import Replanning
+from shared.contracts.decision import Decision, Replan
 from shared.contracts.envelope import Event
 from tests.unit.sla.conftest import Sla, first_start
-from tests.unit.sla.stories import CASE, DUBLIN, OTHER, START, Desk, Story, m, policy, target
+from tests.unit.sla.stories import CASE, DUBLIN, OTHER, Desk, Story, m, policy, target
 
 EVERYTHING = policy(
     target("first_reply", "PT1H", warn_at=[0.5, 0.9]),
@@ -41,10 +42,6 @@ def eventful() -> list[Event]:
     story.contact(120)
     story.erased(130)
     return story.events
-
-
-def without_configuration(case: Case) -> Case:
-    return dataclasses.replace(case, configuration=Desk.__new__(Desk))  # type: ignore[arg-type]
 
 
 def clocks(case: Case) -> list[Clock]:
@@ -188,30 +185,27 @@ class TestReplan:
             assert 0 < await Replanning(sla.runtime).step() < 1
         assert await sla.replan() == 1
 
-    async def test_a_case_that_cannot_be_derived_is_parked_and_holds_up_no_other(
-        self, sla: Sla, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_case_that_cannot_be_derived_is_parked_and_holds_up_no_other(self, sla: Sla) -> None:
         await self.opened(sla)
-        second = Story()
-        second.contact(0)
-        second.assigned(at=0.01)
-        moved = [dataclasses.replace(e, data=e.data.model_copy(update={"case_id": OTHER})) for e in second.events]
-        await sla.take(moved)
+        story = Story()
+        story.contact(0)
+        story.assigned(at=0.01)
+        for event in story.events:
+            await sla.take([dataclasses.replace(event, data=event.data.model_copy(update={"case_id": OTHER}))])
         await sla.put("/v1/policies/sooner", policy(target("first_reply", "PT30M")))
-        walk = history.walk
 
-        def failing(opened: object, facts: object, folded: object = None) -> object:
-            if opened is not None and getattr(facts, "__len__", list)() and facts[0].known_at == START and self.broken:  # type: ignore[index]
-                self.broken = False
-                raise OverflowError("no such date")
-            return walk(opened, facts, folded)  # type: ignore[arg-type]
+        def failing(case: Case, message: Replan, now: datetime) -> Decision[Case]:
+            if case.case_id == OTHER:
+                raise OverflowError("date value out of range")
+            return decide(case, message, now)
 
-        self.broken = True
-        monkeypatch.setattr(history, "walk", failing)
+        sla.runtime.service = dataclasses.replace(sla.runtime.service, decide=failing)
         await sla.replan()
-        monkeypatch.setattr(history, "walk", walk)
-        planned = await sla.rows("SELECT DISTINCT policy FROM clock WHERE metric = 'first_reply' ORDER BY policy")
-        assert "sooner" in [row.policy for row in planned]
+        rows = await sla.rows("SELECT case_id, policy FROM clock WHERE metric = 'first_reply' ORDER BY case_id")
+        assert [(row.case_id, row.policy) for row in rows] == [(CASE, "sooner"), (OTHER, "default")]
+        parked = await sla.rows("SELECT case_id, topic, error FROM parked")
+        assert [(row.case_id, row.topic) for row in parked] == [(OTHER, "replan")]
+        assert "date value out of range" in parked[0].error
 
 
 async def test_a_timer_does_not_write_the_facts_again(sla: Sla) -> None:
