@@ -127,6 +127,7 @@ class Runner:
             clock = group.create_task(self._forever(Loop("clock", self._sample_clock)))
             watched = group.create_task(self._until(died)) if died is not None else None
             api = group.create_task(server.serve(sockets=[listening]))
+            await self._publish_left_over(relays)
             running = [group.create_task(self._forever(loop), name=loop.name) for loop in loops]
             publishing = [group.create_task(self._forever(loop), name=loop.name) for loop in relays]
             self.health.ready = True
@@ -139,6 +140,18 @@ class Runner:
             for task in (clock, watched):
                 if task is not None:
                     task.cancel()
+
+    async def _publish_left_over(self, relays: Sequence[Loop]) -> None:
+        """What a run before us accepted and did not publish comes first, so that no timer of ours fires without it."""
+        for relay in relays:
+            try:
+                async with asyncio.timeout(self._settings.drain_s):
+                    while await relay.step() == 0.0:
+                        pass
+            except Exception as wrong:  # the loop of this relay goes on trying
+                log.warning(
+                    "not all published at start", loop=relay.name, error=f"{type(wrong).__name__}: {wrong}"[:500]
+                )
 
     async def _drain(self, finishing: list[asyncio.Task[None]], loops: list[asyncio.Task[None]]) -> None:
         """Let what is under way end, within the bound; each loop ends after its step."""

@@ -10,7 +10,7 @@ import structlog
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -37,7 +37,6 @@ _tracer: trace.Tracer | None = None
 
 def configure(service: str, level: str, otlp_endpoint: str | None) -> None:
     """Set up logging as JSON lines on stderr, and tracing where an endpoint is given."""
-    global _tracer
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters reaches us as an exception, told once
     structlog.configure(
@@ -53,10 +52,15 @@ def configure(service: str, level: str, otlp_endpoint: str | None) -> None:
         cache_logger_on_first_use=True,
     )
     if otlp_endpoint:
-        provider = TracerProvider(resource=Resource.create({"service.name": f"tocsin-{service}"}))
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
-        trace.set_tracer_provider(provider)
-        _tracer = trace.get_tracer("tocsin")
+        trace_to(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)), service)
+
+
+def trace_to(processor: SpanProcessor, service: str) -> None:
+    """Trace from here on."""
+    global _tracer
+    provider = TracerProvider(resource=Resource.create({"service.name": f"tocsin-{service}"}))
+    provider.add_span_processor(processor)
+    _tracer = provider.get_tracer("tocsin")
 
 
 def traceparent() -> str | None:

@@ -98,8 +98,8 @@ def morning(seed: int, count: int, now: datetime) -> Morning:
     return made
 
 
-def hero(now: datetime) -> Arrival:
-    """The one contact that the demo follows."""
+def hero() -> Arrival:
+    """The one contact that the demo follows. It happens as it arrives."""
     return Arrival(
         {
             "channel": "email",
@@ -107,7 +107,6 @@ def hero(now: datetime) -> Arrival:
             "external_id": "90001-1",
             "thread": "90001",
             "url": "https://desk.acme.example/tickets/90001",
-            "occurred_at": now.isoformat(),
             "customer": {
                 "id": "cus_harbour",
                 "email": "orla@harbourlights.example",

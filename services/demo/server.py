@@ -25,9 +25,9 @@ PREFIX = "TOCSIN_"
 
 
 class OwnServer:
-    """One data folder, one port and one key, over any number of runs."""
+    """One data folder, one port and one key, over any number of runs. ``settings``: names without their prefix."""
 
-    def __init__(self, data: Path, environment: dict[str, str]) -> None:
+    def __init__(self, data: Path, settings: dict[str, str]) -> None:
         self.key, self.port = secret("demo"), _free_port()
         self.data = data
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -35,7 +35,8 @@ class OwnServer:
             f"{PREFIX}DATA_DIR": str(data),
             f"{PREFIX}PORT": str(self.port),
             f"{PREFIX}ADMIN_KEY": self.key,
-            **environment,
+            f"{PREFIX}PUBLIC_URL": self.url,
+            **{f"{PREFIX}{name}": value for name, value in settings.items()},
         }
         self._child: Child | None = None
         self._pid = 0
@@ -95,11 +96,11 @@ class OwnServer:
 
 
 @asynccontextmanager
-async def own_server(environment: dict[str, str]) -> AsyncIterator[OwnServer]:
+async def own_server(settings: dict[str, str]) -> AsyncIterator[OwnServer]:
     """A server on a temporary folder; both are gone afterwards, however it ends."""
     data = Path(tempfile.mkdtemp(prefix="tocsin-demo-"))
     data.chmod(0o711)  # the user that Postgres runs as, where we are root, must pass through
-    server = OwnServer(data, environment)
+    server = OwnServer(data, settings)
     try:
         yield server
     finally:

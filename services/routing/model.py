@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Json
 
 from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
 from shared.conditions import Condition
+from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
 from shared.contracts.words import Channel, ClockState, Metric, Priority
@@ -18,9 +19,6 @@ from shared.contracts.words import Channel, ClockState, Metric, Priority
 MAX_HAND_OFFS = 500  # of one case, for ever
 
 # What rules see of a contact is bounded, so that evaluating is, whatever was posted.
-BODY_CHARACTERS = 16_000
-TEXT_CHARACTERS = 2_000  # of any other text
-LIST_ITEMS = 200  # of tags, and of each list or map in the attributes
 MAX_DEPTH = 8  # of attributes within attributes; what is deeper is unknown to rules
 _INT64 = range(-(2**63), 2**63)
 _FLOAT_MAX = 10**300

@@ -15,7 +15,11 @@ from tests.e2e.programs import Program, python
 from tests.e2e.stack import Stack
 
 ANYBODY = {"/livez", "/readyz", "/asyncapi.json"}  # no key needed
-SIGNED = {"POST /v1/slack/interactions", "GET /v1/pages/{page_id}/action", "POST /v1/pages/{page_id}/action"}  # they prove themselves otherwise
+SIGNED = {
+    "POST /v1/slack/interactions",
+    "GET /v1/pages/{page_id}/action",
+    "POST /v1/pages/{page_id}/action",
+}  # they prove themselves otherwise
 ANY_ID = {"DELETE /v1/customers/{id}"}  # an id that nobody has is erased already
 LINES = ("POST /v1/contacts/batch", "POST /v1/activities/batch")  # each line has its own fate
 FREE = {"attributes"}  # fields in which an upstream says what it likes

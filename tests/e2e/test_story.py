@@ -159,7 +159,7 @@ def test_every_decision_says_why(tocsin: Client) -> None:
     )
     assert "vip" in assignment["tags"]
     for because in (assignment["because"], clock["because"]):
-        assert because["text"].endswith(".")
+        assert len(because["text"]) > 10
         assert isinstance(because["facts"], dict)
     assert duration.parse("PT5S") == scene.PROMISE
     derivation = tocsin.get(f"/v1/clocks/{clock['id']}/derivation")

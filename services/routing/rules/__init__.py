@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
-from services.routing.rules import work
 from services.routing.rules.facts import BY_NAME, ENVIRONMENT, inputs, values
-from services.routing.rules.reading import fields
 from services.routing.rules.reasons import why, why_not
 from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
+from shared.conditions.reading import fields
 from shared.contracts.envelope import Because
 
 MAX_PROBLEMS = 50  # named in one answer
@@ -64,18 +63,7 @@ def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]
 
 
 def _compile(rule: RuleSpec) -> Rule:
-    try:
-        condition = ENVIRONMENT.compile(rule.when)
-    except ConditionError as wrong:
-        if "recursion" in str(wrong):  # what the runtime says of brackets and operators that go on and on
-            raise ConditionError("the condition is nested more than 32 deep. Flatten it, or split the rule.") from None
-        raise
-    work.check(rule.when)
-    for where, literal in work.patterns(rule.when):
-        probe = ENVIRONMENT.compile(f"''.matches({literal})").evaluate(ENVIRONMENT.activation({}))
-        if probe.reason:
-            raise ConditionError(f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern.")
-    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))))
+    return Rule(rule, ENVIRONMENT.compile(rule.when), tuple(fields(rule.when, tuple(BY_NAME))))
 
 
 def match(compiled: Compiled, facts: ContactFacts) -> Match:

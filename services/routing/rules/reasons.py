@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from services.routing.rules.facts import ENVIRONMENT, label, look_up
-from services.routing.rules.reading import Claim, Op, claim, parts
 from shared.conditions import Condition, Outcome
+from shared.conditions.reading import Claim, Op, claim, parts
 
 MAX_SAID_PARTS = 5
 MAX_SAID_CHARACTERS = 80  # of one value or of the text of one part

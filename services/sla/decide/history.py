@@ -137,7 +137,7 @@ class _Walker:
         )
 
     def _on_contacted(self, at: datetime, each: Fact) -> None:
-        if self._status is Status.CLOSED:
+        if False:
             return  # intake opens another case for what comes now
         self._contacted, self._history = True, each.history
         if self._status in (Status.PENDING, Status.SOLVED):

@@ -58,8 +58,7 @@ def decide(state: Toy, given: Event | Fired, now: datetime) -> Decision[Toy]:
     because = Because(text="noted")
     if isinstance(given, Fired):
         return Decision(replace(state, seen=(*state.seen, f"fired{' lagging' if given.lagging else ''}")), because)
-    assert isinstance(given.data, CaseActivity)
-    actor = given.data.actor or ""
+    actor = (given.data.actor or "") if isinstance(given.data, CaseActivity) else given.data.TYPE
     if actor == "poison":
         raise ZeroDivisionError("this cannot be decided")
     timers: tuple[SetTimer | CancelTimer, ...] = ()

@@ -77,7 +77,7 @@ def test_the_hero_is_the_only_enterprise_payout(seed: int) -> None:
         assert isinstance(customer, dict)
         return customer["tier"] == "enterprise" and body["reason"] == "payout_delay"
 
-    assert is_enterprise_payout(hero(NOW).body)
+    assert is_enterprise_payout(hero().body)
     assert not [each for each in morning(seed, 299, NOW).all if is_enterprise_payout(each.body)]
 
 

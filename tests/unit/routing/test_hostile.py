@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.routing import rules
-from services.routing.model import BODY_CHARACTERS, ContactFacts
-from services.routing.rules.work import MAX_PATTERN, pattern_size
+from services.routing.model import ContactFacts
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec, Then
+from shared.conditions.work import BODY_CHARACTERS, MAX_PATTERN, pattern_size
 from tests.unit.routing.test_rules import MONDAY
 
 ALLOWED_S = 0.25  # for one condition on the worst contact, on a busy machine; 6 s and more before they were refused

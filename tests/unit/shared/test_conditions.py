@@ -31,7 +31,7 @@ def test_a_missing_value_does_not_hide_what_holds() -> None:
         ("contact.customer.tier", "not true or false"),
         ("contact.customer.tier ==", "Syntax error"),
         ("x" * 5000, "the limit is 4000"),
-        ("(" * 500 + "true" + ")" * 500, "recursion|depth|exceed"),
+        ("(" * 500 + "true" + ")" * 500, "nested more than 32 deep"),
     ],
 )
 def test_refused_with_the_position_and_what_to_do(source: str, says: str) -> None:
@@ -39,9 +39,8 @@ def test_refused_with_the_position_and_what_to_do(source: str, says: str) -> Non
         ENVIRONMENT.compile(source)
 
 
-def test_a_hostile_condition_is_cut_off() -> None:
-    many = "[" + ",".join("1" for _ in range(100)) + "]"
-    source = f"{many}.all(a, {many}.all(b, {many}.all(c, {many}.all(d, a + b + c + d > 0))))"
-    holds, reason = evaluate(source)
+def test_a_condition_that_takes_too_many_steps_is_cut_off() -> None:
+    many = "[" + ",".join("1" for _ in range(150)) + "]"
+    holds, reason = evaluate(f"{many}.all(a, {many}.all(b, a + b > 0))")
     assert not holds
-    assert reason
+    assert reason == "it took too many steps and was stopped"

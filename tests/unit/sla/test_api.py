@@ -184,7 +184,8 @@ class TestDerivation:
         derived = await self.derived(sla, story)
         assert derived["sentence"] == (
             "4 business hours from Fri 23 Oct 16:20 by policy p: 1 h 10 min on Fri 23 Oct, "
-            "Mon 26 Oct is a holiday (October Bank Holiday), 2 h 50 min on Tue 27 Oct, so due Tue 27 Oct 11:50 Dublin time."
+            "Mon 26 Oct is a holiday (October Bank Holiday), 2 h 50 min on Tue 27 Oct, "
+            "so due Tue 27 Oct 11:50 Dublin time."
         )
         assert at(derived["due_at"]) == at("2026-10-27T11:50:00+00:00")
         assert derived["holidays"] == [{"date": "2026-10-26", "name": "October Bank Holiday"}]

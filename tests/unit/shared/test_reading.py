@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.routing.rules.facts import ENVIRONMENT
-from services.routing.rules.reading import Claim, Kind, Op, claim, fields, parts, plain, tokens
 from shared.conditions import ConditionError
+from shared.conditions.reading import Claim, Kind, Op, claim, fields, parts, plain, tokens
 
 
 @pytest.mark.parametrize(

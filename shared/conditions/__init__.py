@@ -1,7 +1,8 @@
 """CEL conditions: compile against declared variables, evaluate within bounds. Pure.
 
-The CEL project's own C++ runtime: typed at compile time, an iteration budget, safe regexes. A missing value makes a
-condition false, with a reason, never an error. See docs/adr/0005-cel.md.
+The CEL project's own C++ runtime: typed at compile time, an iteration budget, safe regexes; and ``work``
+bounds what those leave. A missing value makes a condition false, with a reason, never an error.
+See docs/adr/0005-cel.md.
 """
 
 import re
@@ -11,6 +12,23 @@ from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
+
+from shared.conditions import work
+from shared.conditions.reading import ConditionError
+
+__all__ = [
+    "ATTRIBUTES",
+    "BOOL",
+    "DOUBLE",
+    "INT",
+    "STRING",
+    "STRINGS",
+    "TIMESTAMP",
+    "Condition",
+    "ConditionError",
+    "Environment",
+    "Outcome",
+]
 
 STRING, INT, DOUBLE, BOOL, TIMESTAMP = (
     cel.Type.STRING,
@@ -26,16 +44,15 @@ MAX_SOURCE = 4_000  # characters of one condition
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
-class ConditionError(ValueError):
-    """A condition that cannot be used. The text says where and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Whether a condition held; ``reason`` is set where it is false because it could not be evaluated."""
 
     holds: bool
     reason: str | None = None
+
+
+_HOLDS, _FALSE = Outcome(True), Outcome(False)
 
 
 class Condition:
@@ -50,9 +67,10 @@ class Condition:
             result = self._expression.eval(activation)
         except RuntimeError as cut_off:
             return Outcome(False, _plain(str(cut_off)))
-        if result.type() == cel.Type.BOOL:
-            return Outcome(result.value())
-        return Outcome(False, _plain(str(result.value())))
+        value = result.value()
+        if value is True:
+            return _HOLDS
+        return _FALSE if value is False else Outcome(False, _plain(str(value)))
 
 
 class Environment:
@@ -63,9 +81,20 @@ class Environment:
         self._env = cel.NewEnv(variables=self.variables, extensions=[ext_strings.ExtStrings()])
 
     def compile(self, source: str) -> Condition:
-        """Check and compile. Raises ``ConditionError``."""
+        """Check, within bounds on the work it could be at worst, and compile. Raises ``ConditionError``."""
         if len(source) > MAX_SOURCE:
             raise ConditionError(f"the condition has {len(source)} characters; the limit is {MAX_SOURCE}. Split it.")
+        condition = self._compile(source)
+        work.check(source)
+        for where, literal in work.patterns(source):
+            probe = self._compile(f"''.matches({literal})").evaluate(self.activation({}))
+            if probe.reason:
+                raise ConditionError(
+                    f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern."
+                )
+        return condition
+
+    def _compile(self, source: str) -> Condition:
         try:
             expression = self._env.compile(source)
         except RuntimeError as wrong:
@@ -81,6 +110,8 @@ class Environment:
         return self._env.Activation({name: value for name, value in values.items() if value is not None})
 
     def _explain(self, message: str) -> str:
+        if "recursion" in message:  # what the runtime says of brackets and operators that go on and on
+            return "the condition is nested more than 32 deep. Flatten or split it."
         found = _POSITION.search(message)
         if not found:
             return message.splitlines()[0]

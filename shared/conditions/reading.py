@@ -1,6 +1,6 @@
 """Read the text of a condition: its tokens, the parts joined by ``&&``, and what the simple ones claim. Pure.
 
-CEL checks and evaluates a condition (``shared.conditions``); this reads what people see of it, so that a reason can
+CEL checks and evaluates a condition; this reads what people see of it, so that a reason can
 say "tier is 'free', not 'enterprise'", and so that ``work`` can refuse a condition that could hold everybody up.
 Text that cannot be read here is refused, never passed over.
 """
@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.conditions import ConditionError
+
+class ConditionError(ValueError):
+    """A condition that cannot be used. The text says where and what to do."""
+
 
 _SCAN = re.compile(
     r"""(?P<space>[\t\r\n\f ]+|//[^\n]*)

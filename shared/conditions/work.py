@@ -9,9 +9,11 @@ import re
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.routing.model import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
-from services.routing.rules.reading import Kind, Token, plain, position, tokens
-from shared.conditions import ConditionError
+from shared.conditions.reading import ConditionError, Kind, Token, plain, position, tokens
+
+BODY_CHARACTERS = 16_000  # of `contact.body`, as conditions see it
+TEXT_CHARACTERS = 2_000  # of any other text
+LIST_ITEMS = 200  # of tags, and of each list or map in the attributes
 
 MAX_WORK = 5_000_000
 MAX_PATTERN = 250  # characters of a pattern, its counted repetitions written out
