@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos sim fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -37,20 +37,19 @@ types: $(READY) ## mypy, strict
 contracts: $(READY) ## who may import whom
 	$(BIN)/lint-imports
 
-drift: $(READY) ## do the migrations make the tables that the code describes?
-	$(BIN)/tocsin migrate --check
+drift: $(READY) ## do the migrations make the tables of the code, and is the route table current?
+	@folder=$$(mktemp -d) && chmod 755 $$folder && trap "rm -rf $$folder" EXIT; \
+	env -u TOCSIN_DATABASE_URL TOCSIN_DATA_DIR=$$folder $(BIN)/tocsin migrate --check && echo "migrations: no drift"
+	$(BIN)/python -m deploy.routes --check && echo "route table: up to date"
 
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## measure
+bench: $(READY) ## accept rate, time to a team, lateness; ARGS=--kafka on Kafka
 	$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: $(READY) needs-java ## kill, stop and restart everything for MINUTES
-	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) $(ARGS)
-
-sim: $(READY) ## simulate with SEED and STEPS
-	$(BIN)/python -m tests.sim --seed $(or $(SEED),1) --steps $(or $(STEPS),1000) $(ARGS)
+chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"
+	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 fmt: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff check --fix .

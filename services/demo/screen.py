@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from services.demo.blocks import Line, Span, lines
+from services.demo.blocks import Line, lines
 from services.demo.claims import Claim, Claims
 from services.demo.mailbox import Mail
 from services.demo.slack import Post
@@ -29,6 +29,7 @@ REDRAW_S = 0.1
 TOLD_EVERY_S = 5  # where nothing can be redrawn
 MAIL_LINES = 30
 _STYLES = {"bold": "bold", "italic": "italic", "strike": "strike", "code": "bold", "link": "underline"}
+_LINES = {"header": "bold", "small": "dim"}
 
 
 class Screen:
@@ -113,6 +114,16 @@ class Screen:
         self.console.print(Padding(row, (1, 0, 1, 2), expand=False))
 
     @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Something is under way whose end nobody knows."""
+        if not self.lively:
+            self.say(f"{what} …")
+            yield
+            return
+        with self.console.status(what):
+            yield
+
+    @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """A progress bar; gives what to call after each step."""
         if not self.lively:
@@ -190,22 +201,25 @@ class Screen:
                 found.append(f"[ {button.label} ]", style="bold reverse green" if button.primary else "bold reverse")
                 found.append("  ")
             return found
-        text = Text("| " if self._plain else "▎ ", style="dim") if line.kind == "quote" else Text()
-        for span in line.spans:
-            text.append_text(_span(span))
-        style = {"header": "bold", "small": "dim"}.get(line.kind)
-        if style:
-            text.stylize(style)
-        return text
+        text = Text.assemble(*((span.text, _STYLES.get(span.style, "")) for span in line.spans))
+        text.stylize(_LINES.get(line.kind, ""))
+        return self._barred(text) if line.kind == "quote" else text
+
+    def _barred(self, text: Text) -> Text:
+        """With a bar before each line that it takes."""
+        bar = Text("| " if self._plain else "▎ ", style="dim")
+        wrapped = text.wrap(self.console, self.console.width - 10)
+        return Text("\n").join(bar + each for each in wrapped)
 
     def mail(self, mail: Mail) -> None:
         """A mail as its reader sees it: who, about what, and the plain part."""
         head = [Text(f"{name}: {mail.message[name]}", style="dim") for name in ("From", "To", "Subject")]
-        body = mail.text.splitlines()
+        body = [_shortened(line, self.console.width - 8) for line in mail.text.splitlines()]
         shown = body[:MAIL_LINES] + (["…"] if len(body) > MAIL_LINES else [])
         frame = Panel(Group(*head, Text(""), Text("\n".join(shown))), title=Text(" mail "), title_align="left")
         self.console.print(Padding(frame, (1, 0, 1, 2), expand=False))
 
 
-def _span(span: Span) -> Text:
-    return Text(span.text, style=_STYLES.get(span.style, ""))
+def _shortened(line: str, width: int) -> str:
+    """A line with its overlong words, which are addresses, cut."""
+    return " ".join(word if len(word) <= width else f"{word[: width - 1]}…" for word in line.split(" "))

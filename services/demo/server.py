@@ -30,8 +30,8 @@ class OwnServer:
     def __init__(self, data: Path, settings: dict[str, str]) -> None:
         self.key, self.port = secret("demo"), _free_port()
         self.data = data
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        self._environment |= {
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self.environment |= {
             f"{PREFIX}DATA_DIR": str(data),
             f"{PREFIX}PORT": str(self.port),
             f"{PREFIX}ADMIN_KEY": self.key,
@@ -56,7 +56,7 @@ class OwnServer:
             [sys.executable, "-m", "services.cli", "up"],
             log=self.log,
             on_parent_death=signal.SIGTERM,
-            environment=self._environment,
+            environment=self.environment,
         )
         self._pid = self._child.start()
         async with aiohttp.ClientSession() as session:

@@ -32,6 +32,7 @@ SCENES: tuple[Scene, ...] = (
     closing.account,
     closing.next_steps,
 )
+LAST_WORDS_S = 2.0  # for the server to be seen to have ended, when it answers no more
 INTERRUPTED = 130  # by convention: 128 and the number of SIGINT
 
 
@@ -88,7 +89,11 @@ async def _watched(stage: Stage, scene: Scene) -> None:
     """Play a scene; a server that ends by itself meanwhile ends it too, with the server's last words."""
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(stage.server.watch())
-        await scene(stage)
+        try:
+            await scene(stage)
+        except (*Lost, BaseExceptionGroup):
+            await asyncio.wait([watching], timeout=LAST_WORDS_S)
+            raise
         watching.cancel()
 
 

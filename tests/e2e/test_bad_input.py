@@ -54,6 +54,7 @@ VALID: dict[str, JSON] = {
     "PUT /v1/policies/{name}": {
         "position": 77, "when": "true", "targets": [{"metric": "first_reply", "within": "PT4H"}],
     },
+    "POST /v1/policies/preview": {"case": {"team": "frontline"}, "contact": {"channel": "email"}, "at": LATER},
     "PUT /v1/people/{name}": {"email": "x@y.example", "time_zone": "UTC"},
     "PUT /v1/destinations/{name}": {"kind": "slack", "channel": "#bad"},
     "PUT /v1/schedules/{name}": {"time_zone": "UTC", "layers": []},
@@ -147,7 +148,7 @@ def test_without_a_good_key_nothing_is_done(tocsin: Client, all_operations: list
         if each.method != "GET":
             answer = at(tocsin, each, headers={"Authorization": f"Bearer {weak_key}"}, **body_of(each))
             assert answer.status_code != 401
-            if not each.path.endswith("/evaluate") and not each.path.endswith("/backtest"):  # these only read
+            if not each.path.endswith(("/evaluate", "/backtest", "/preview")):  # these only read
                 refused(answer, f"{each.name} with a key that may only read", 403)
 
 

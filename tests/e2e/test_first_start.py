@@ -1,13 +1,15 @@
 """A fresh folder, `tocsin up`, one curl: a page on the console."""
 
-import os
+import json
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.client import until
@@ -24,36 +26,38 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def the_curl() -> str:
-    """The command that README gives for a first page."""
-    readme = (ROOT / "README.md").read_text()
-    return next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.S) if "curl" in block)
-
-
-def test_one_curl_after_the_first_start_ends_in_a_page_on_the_console(folder: Path) -> None:
+@contextmanager
+def server(folder: Path, **settings: str) -> Iterator[tuple[Program, int]]:
+    """`tocsin up` in an empty folder, until it says that it is up."""
     port = free_port()
-    settings = {"TOCSIN_DATA_DIR": str(folder / ".tocsin"), "TOCSIN_PORT": str(port)}
-    server = Program("tocsin", python("-m", "services.cli", "up"), folder, settings)
-    server.start()
+    settings |= {"TOCSIN_DATA_DIR": str(folder / ".tocsin"), "TOCSIN_PORT": str(port)}
+    started = Program("tocsin", python("-m", "services.cli", "up"), folder, settings)
+    started.start()
     try:
-        until(lambda: f"http://127.0.0.1:{port}" in server.tail(), SOON_S, f"the server is up\n{server.tail()}")
-        assert (folder / ".tocsin" / "admin-key").stat().st_mode & 0o777 == 0o600
-        command = the_curl().replace(":8080", f":{port}")
-        done = subprocess.run(
-            ["bash", "-ec", command],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            env=dict(os.environ),
-        )
-        assert done.returncode == 0, done.stderr
-        number = re.search(r"C-\d+", done.stdout)
-        assert number, done.stdout
-        shown = rf"(?s){'=' * 80}.*first reply.*late.*{number[0]}.*{'=' * 80}"
-        until(lambda: re.search(shown, server.log.read_text(), re.I), SOON_S, f"{number[0]} is on the console")
+        until(lambda: f"http://127.0.0.1:{port}" in started.tail(), SOON_S, "the server is up")
+        yield started, port
     except AssertionError as failed:
-        raise AssertionError(f"{failed}\n{server.tail()}") from failed
+        raise AssertionError(f"{failed}\n{started.tail()}") from failed
     finally:
-        assert server.stop(), "it drains within its bound"
+        assert started.stop(), "it drains within its bound"
+
+
+def test_the_commands_of_readme_end_in_a_page_on_the_console(folder: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    key = re.search(r"TOCSIN_ADMIN_KEY=(\S+) make up", readme)
+    assert key
+    curl = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.S) if block.startswith("curl"))
+    with server(folder, TOCSIN_ADMIN_KEY=key[1]) as (tocsin, port):
+        command = ["bash", "-ec", curl.replace(":8080", f":{port}")]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=True)
+        number = json.loads(done.stdout)["case_number"]
+        shown = rf"(?s)={{80}}\s+First reply .* late: Payout missing\s+{number} .*frontline.*={{80}}"
+        until(lambda: re.search(shown, tocsin.log.read_text()), SOON_S, f"{number} is on the console")
+
+
+def test_without_a_key_of_ours_a_first_start_makes_one_for_its_owner_alone(folder: Path) -> None:
+    with server(folder) as (_, port):
+        made = folder / ".tocsin" / "admin-key"
+        assert made.stat().st_mode & 0o777 == 0o600
+        headers = {"Authorization": f"Bearer {made.read_text().strip()}"}
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/teams", headers=headers).json()["items"][0]["name"] == "frontline"

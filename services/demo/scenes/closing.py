@@ -25,7 +25,8 @@ async def what_if(stage: Stage) -> None:
     active = await stage.api.get("/v1/rulesets/active")
     screen.claim(
         found["moved"] == expected and found["cases"] == len(stage.cases) and active["version"] == stage.ruleset,
-        f"{found['moved']} of {found['cases']} cases would move; version {draft['version']} is a draft, so none did",
+        f"{found['moved']} of {found['cases']} cases would move; version {active['version']} still decides, and"
+        f" {draft['version']} is a {draft['state']}",
         f"{found['moved']} of {found['cases']} cases would move, and {expected} of {len(stage.cases)} should;"
         f" version {active['version']} is active",
     )
@@ -51,10 +52,11 @@ async def account(stage: Stage) -> None:
     screen.table(("team", "kept", "broken", "kept of due", "running", "pages"), [*rows, ("all", *row(every, "all"))])
     expected = sum(each.late for each in stage.morning.openers) + 1
     broken, paged = every["all", "broken"], every["all", "pages"]
+    of_broken = {clock["case_id"] for clock in clocks if clock["breached_at"] and clock["metric"] in TO_CUSTOMERS}
     screen.claim(
-        broken == paged == expected,
+        broken == paged == expected and of_broken == {page["case_id"] for page in pages},
         f"{broken} promises broken: the hero's, and {expected - 1} that came too late to keep; one page for each",
-        f"{broken} promises are broken and {paged} pages opened; {expected} of each were due",
+        f"{broken} promises are broken, of {len(of_broken)} cases, with {paged} pages; {expected} of each were due",
     )
     whole = [line for line in ledger["lines"] if line["whole"]]
     off = [f"{line['hop']} by {line['difference']}" for line in whole if line["difference"]]

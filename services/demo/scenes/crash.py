@@ -46,7 +46,7 @@ async def killed(stage: Stage) -> None:
             await together(_write(stage, wave, note, step) for note in wave.notes)
     screen.say(f"kill -9 {killing.result()}", "bold red")
     screen.say(f"{len(wave.confirmed)} notes were confirmed; {wave.lost} got no answer.")
-    with screen.console.status("starting it again on the same folder"):
+    with screen.busy("starting it again on the same folder"):
         seconds = await stage.server.start()
     screen.say(f"up again in {seconds:.1f} s. Who gets no answer sends again, so everything is sent again:")
     known_notes, known = await _send_all_again(stage, wave)

@@ -28,7 +28,7 @@ async def meets(stage: Stage) -> None:
     screen.quote(f"“{contact.body['body']}”", "italic")
     screen.claim(
         answer["opened_case"],
-        "answered 202: it is committed, and it opened a case of its own",
+        "answered 202, with a case of its own",
         "it did not open a case",
     )
 
@@ -66,8 +66,9 @@ async def promised(stage: Stage) -> None:
     length = stage.due_at - datetime.fromisoformat(kept["occurred_at"])
     screen.claim(
         length == configured.HERO_WITHIN and derived["agrees"],
-        f"due exactly {duration.words(length)} after the customer wrote, whenever anybody looks",
-        f"due {length} after the customer wrote, and {configured.HERO_WITHIN} was promised",
+        f"due exactly {duration.words(length)} after the customer wrote; counted again, it agrees",
+        f"due {length} after the customer wrote, where {configured.HERO_WITHIN} was promised;"
+        f" counted again: {derived['recomputed_due_at']}",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.demo import blocks, configured
 from services.demo.scenes.hero import first_reply
+from services.demo.slack import Post
 from services.demo.stage import Stage
 
 LATE_AT_MOST_MS = 1_000
@@ -22,7 +23,7 @@ async def warned(stage: Stage) -> None:
     post = await screen.until(warn_at, f"{stage.hero.number} is unanswered; {share:.0%} warns", first, PATIENCE_S)
     screen.scene(6, f"{share:.0%} of it is gone: {configured.HERO_CHANNEL} is warned")
     if post is None:
-        screen.claim(False, "", f"no warning came within {PATIENCE_S:.0f} s")
+        screen.claim(False, "", f"no warning came within {PATIENCE_S:.0f} s: {await _sent(stage)}")
         return
     screen.slack(post, "as Slack shows it")
     after = (post.arrived_at - warn_at) / timedelta(milliseconds=1)
@@ -40,7 +41,7 @@ async def breached(stage: Stage) -> None:
     post = await screen.until(due, f"{stage.hero.number} is unanswered; the promise breaks", page, PATIENCE_S)
     screen.scene(7, "Broken: the page")
     if post is None:
-        screen.claim(False, "", f"no page came within {PATIENCE_S:.0f} s of the deadline")
+        screen.claim(False, "", f"no page came within {PATIENCE_S:.0f} s of the deadline: {await _sent(stage)}")
         return
     screen.slack(post)
     late = (post.arrived_at - due) / timedelta(milliseconds=1)
@@ -49,12 +50,22 @@ async def breached(stage: Stage) -> None:
         f"in Slack {late:.0f} ms after the deadline, and not before it",
         f"the page came {late:.0f} ms after the deadline; {LATE_AT_MOST_MS} ms were promised",
     )
-    said = [button.label for button in blocks.buttons(post.payload)]
-    screen.claim(
-        any("acknowledge" in label.lower() for label in said),
-        "it names the case, the promise, by how much, why it came here, and has a button",
-        f"it has no Acknowledge button, only {said}",
-    )
+    _says_all(stage, post)
+
+
+def _says_all(stage: Stage, post: Post) -> None:
+    """Everything that a person must know to act is in the message itself."""
+    words = "\n".join(line.text for line in blocks.lines(post.payload)).lower()
+    labels = [button.label.lower() for button in blocks.buttons(post.payload)]
+    parts = {
+        "the case": stage.hero.number.lower() in words,
+        "the promise": "first reply" in words,
+        "how late it is": " late" in words,
+        "why it came here": configured.HERO_RULE in words,
+        "an Acknowledge button": "acknowledge" in labels,
+    }
+    lacking = [part for part, there in parts.items() if not there]
+    stage.screen.claim(not lacking, f"it has {', '.join(parts)}", f"it lacks {', '.join(lacking)}")
 
 
 async def taken(stage: Stage) -> None:
@@ -67,7 +78,7 @@ async def taken(stage: Stage) -> None:
     due = stage.deadline + configured.EMAIL_AFTER
     mail = await screen.until(due, f"nobody took it in the channel; {person} is next", mailed, PATIENCE_S)
     if mail is None:
-        screen.claim(False, "", f"no email came to {person} within {PATIENCE_S:.0f} s")
+        screen.claim(False, "", f"no email came to {person} within {PATIENCE_S:.0f} s: {await _sent(stage)}")
     else:
         screen.mail(mail)
         screen.claim(
@@ -83,21 +94,32 @@ async def _acknowledge(stage: Stage, person: str, link: str | None) -> None:
     screen = stage.screen
     page = await _page(stage)
     stage.page_id = page["id"]
-    screen.say(
-        f"Press [bold]Acknowledge[/] in your browser within {PRESS_WITHIN_S} s, as {person} or as yourself in Slack:"
-    )
-    screen.code([each for each in (link, stage.slack.url) if each])
+    screen.say(f"Press [bold]Acknowledge[/] in your browser within {PRESS_WITHIN_S} s. By the link in the mail:")
+    screen.code([link or "(no mail came)"])
+    screen.say("or by the button in Slack:")
+    screen.code([stage.slack.url])
     until = stage.clock.now() + timedelta(seconds=PRESS_WITHIN_S)
     pressed = await screen.until(until, f"else {person} does it by the API", _acknowledged(stage), 0)
     if pressed is None:
         await stage.api.post(f"/v1/pages/{stage.page_id}/acknowledge", {"by": person})
     page = await _page(stage)
     how = "in your browser" if pressed else "by the API, as nobody pressed"
+    waiting = [each for each in await _deliveries(stage) if each["state"] in ("queued", "held", "unknown")]
     screen.claim(
-        page["state"] == "acknowledged",
-        f"acknowledged by {page['acknowledged_by']}, {how}: nobody else is woken",
-        f"the page is {page['state']} after it was acknowledged",
+        page["state"] == "acknowledged" and not waiting,
+        f"acknowledged by {page['acknowledged_by']}, {how}; no message waits to be sent",
+        f"the page is {page['state']} after it was acknowledged, and {len(waiting)} messages wait to be sent",
     )
+
+
+async def _deliveries(stage: Stage) -> list[dict[str, Any]]:
+    return await stage.api.every("/v1/deliveries", case_id=stage.hero.case_id)
+
+
+async def _sent(stage: Stage) -> str:
+    """What became of the messages about the hero, for when one is missing."""
+    found = [f"{each['target']} by {each['way']}: {each['state']}" for each in await _deliveries(stage)]
+    return "; ".join(found) or "no message was made"
 
 
 async def _page(stage: Stage) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Facts in order become spans in which something is owed to somebody, whether or not a policy promises it. Pure.
 
-The table of metrics, as docs/sla.md gives it to readers, is ``_Walker`` below: what starts, meets and ends each.
+The table of metrics is ``_Walker`` below: what starts, meets and ends each.
 """
 
 import dataclasses
@@ -137,7 +137,7 @@ class _Walker:
         )
 
     def _on_contacted(self, at: datetime, each: Fact) -> None:
-        if False:
+        if self._status is Status.CLOSED:
             return  # intake opens another case for what comes now
         self._contacted, self._history = True, each.history
         if self._status in (Status.PENDING, Status.SOLVED):

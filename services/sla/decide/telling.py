@@ -30,7 +30,9 @@ def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
         return [*told, _ENDS[new.state]]
     if new.state is ClockState.PAUSED and (was is None or was.state is not ClockState.PAUSED):
         return [*told, events.ClockPaused]
-    if was is None or new.state is ClockState.BREACHED:
+    if new.state is ClockState.BREACHED:  # announced before, taken back, and true after all
+        return told if was and was.state is ClockState.BREACHED else [*told, events.ClockBreached]
+    if was is None:
         return told
     if new.state is ClockState.RUNNING and was.state is ClockState.PAUSED:
         return [events.ClockResumed]

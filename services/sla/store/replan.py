@@ -61,7 +61,6 @@ class Replanning:
         async with self._runtime.unit() as work:
             await work.lock([case_id])
             await parked.write(work.tx, [parked.of_replan(case_id, error)], work.now)
-            await _pass_over(work, [case_id])
         log.error("parked", service="sla", case_id=str(case_id), topic=parked.REPLAN, error=error)
 
 

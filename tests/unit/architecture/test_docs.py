@@ -7,7 +7,7 @@ import pytest
 
 from deploy.routes import documents
 from shared.settings import PREFIX, Settings
-from tests.unit.architecture.source import ROOT
+from tests.unit.architecture.source import ROOT, modules
 
 DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 ADRS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
@@ -21,6 +21,13 @@ def name(path: Path) -> str:
 def test_every_file_that_is_named_exists(doc: Path) -> None:
     named = re.findall(r"`((?:services|shared|deploy|tests|docs)/[\w./-]*)`", doc.read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_document_that_code_names_exists() -> None:
+    named = {
+        (str(m), path) for m in modules().values() for path in re.findall(r"docs/[\w/.-]+\.md", m.path.read_text())
+    }
+    assert [(module, path) for module, path in named if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("doc", DOCS, ids=name)

@@ -202,6 +202,14 @@ def test_reopening_starts_a_new_resolution_and_leaves_the_old_result(story: Stor
     assert desk.clock("resolution", 3).started_at == m(120)
 
 
+def test_a_closed_case_stays_closed_whatever_the_customer_writes(story: Story) -> None:
+    opened(story).reply(10)
+    story.status("closed", 30)
+    before = Desk(everything()).play(story.events).case.clocks
+    story.contact(40)
+    assert Desk(everything()).play(story.events).case.clocks == before
+
+
 def test_a_case_solved_without_a_reply_owes_a_first_reply_again_when_the_customer_writes(story: Story) -> None:
     opened(story).status("solved", 30)
     story.contact(100)
@@ -553,3 +561,12 @@ def test_erasure_takes_identity_and_text_and_leaves_the_clocks(story: Story) -> 
     assert desk.last("first_reply").summary.subject == ""
     desk.play([story.reply(70)])
     assert desk.clock("first_reply").met_at == m(70)
+
+
+def test_a_promise_that_had_ended_stays_ended_after_an_erasure(story: Story) -> None:
+    of = configured({"p": policy(target("first_reply", "PT1H"), when="case.priority == 'normal'")})
+    desk = Desk(of).play([*opened(story).events, story.priority("high", 10)])
+    assert desk.clock("first_reply").state is ClockState.CANCELLED
+    before = desk.case.clocks
+    desk.play([story.erased(20), story.reply(30), story.handed_off("b", 40)])
+    assert desk.case.clocks == before

@@ -113,6 +113,19 @@ async def test_any_interleaving_in_any_batches_gives_the_same_rows(sla: Sla, bat
     assert clocks(await sla.loaded()) == clocks(expected.case)
 
 
+async def test_a_clock_that_was_none_leaves_no_row_and_no_timer(sla: Sla) -> None:
+    await sla.put("/v1/policies/calm", policy(target("pickup", "PT15M"), when="case.priority == 'normal'"))
+    story = Story()
+    story.contact(0)
+    story.assigned(at=0.5)
+    await sla.take(story.events)
+    pickup = next(clock for clock in (await sla.loaded()).clocks if clock.metric == "pickup")
+    await sla.take([story.priority("urgent", 0, known=1)])  # so it was urgent when it was assigned
+    assert await sla.rows("SELECT id FROM clock WHERE metric = 'pickup'") == []
+    assert await sla.rows("SELECT subject FROM timer WHERE subject = :id", id=pickup.id) == []
+    assert (await sla.loaded()).gone[pickup.id].version == 2
+
+
 async def test_the_ledger_balances_and_shows_a_missing_row(sla: Sla) -> None:
     await configured(sla)
     sla.clock.set(m(200))

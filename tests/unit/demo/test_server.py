@@ -1,0 +1,44 @@
+"""The demo's own server: when it cannot start, its last words are told, and its folder is gone all the same."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.demo.claims import Failed
+from services.demo.server import OwnServer, own_server
+
+
+async def test_a_server_that_cannot_start_says_why_and_leaves_nothing() -> None:
+    folder: Path | None = None
+    with pytest.raises(Failed, match=r"(?s)did not start.*write kafka://host:port"):
+        async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
+            folder = server.data
+            await server.start()
+    assert folder is not None
+    assert not folder.exists()
+
+
+async def test_a_server_that_ends_by_itself_is_noticed_and_one_that_was_asked_to_is_not() -> None:
+    async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
+        with pytest.raises(Failed):
+            await server.start()
+        with pytest.raises(Failed, match="ended by itself"):
+            await server.watch()
+    async with own_server({}) as server:
+        starting = asyncio.ensure_future(server.start())  # noqa: TID251 - killed while it starts
+        await asyncio.sleep(0.1)
+        assert await server.kill() > 0
+        await server.watch()
+        with pytest.raises(Failed, match="did not start"):
+            await starting
+
+
+def test_settings_of_ours_do_not_reach_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOCSIN_DATABASE_URL", "postgresql://somebody/else")
+    server = OwnServer(tmp_path, {"SLACK_TOKEN": "xoxb-1"})
+    given = {name: value for name, value in server.environment.items() if name.startswith("TOCSIN_")}
+    assert "TOCSIN_DATABASE_URL" not in given
+    assert given["TOCSIN_SLACK_TOKEN"] == "xoxb-1"
+    assert given["TOCSIN_DATA_DIR"] == str(tmp_path)
+    assert given["TOCSIN_PUBLIC_URL"] == server.url
