@@ -117,7 +117,7 @@ class Screen:
     def busy(self, what: str) -> Iterator[None]:
         """Something is under way whose end nobody knows."""
         if not self.lively:
-            self.say(f"{what} …")
+            self.say(what)
             yield
             return
         with self.console.status(what):

@@ -62,7 +62,7 @@ class OwnServer:
         async with aiohttp.ClientSession() as session:
             while not await _ready(session, self.url):
                 if not self._child.running:
-                    raise Failed(f"The server did not start. {self._child.failure()}")
+                    raise Failed(f"The server did not start. Its last lines:\n{self._child.tail()}")
                 if time.monotonic() - began > START_WITHIN_S:
                     raise Failed(f"The server is not ready after {START_WITHIN_S:.0f} s.\n{self._child.tail()}")
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -83,7 +83,7 @@ class OwnServer:
             try:
                 await self._child.watch()
             except ChildEnded as ended:
-                raise Failed(f"The server ended by itself. {ended}") from ended
+                raise Failed(f"The server ended by itself. Its last lines:\n{self._child.tail()}") from ended
 
     async def stop(self) -> None:
         """End it in order, else at once. Harmless where it does not run."""

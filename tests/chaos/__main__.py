@@ -15,23 +15,21 @@ from pathlib import Path
 from tests.chaos import crews
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.load import Clients
-from tests.chaos.rounds import Run, run
+from tests.chaos.rounds import Options, Run, run
 from tests.e2e.client import Routes
 from tests.e2e.stack import Apart
 
 
-def crash(
-    stack: Apart, seed: int, rounds: int, freeze: bool = False, minutes: float | None = None
-) -> tuple[Run, Verdict]:
+def crash(stack: Apart, options: Options) -> tuple[Run, Verdict]:
     """Run and judge on a stack that has nothing in it yet."""
     tocsin = stack.client()
     crews.set_up(tocsin)
 
     async def load() -> Run:
         with (stack.folder / "answers.jsonl").open("a") as log:
-            clients = Clients(Routes(stack.documents()), stack.key, f"s{seed}", log)
+            clients = Clients(Routes(stack.documents()), stack.key, f"s{options.seed}", log)
             async with clients.open():
-                return await run(stack, clients, seed, rounds, freeze, lambda line: print(line, flush=True), minutes)
+                return await run(stack, clients, options, lambda line: print(line, flush=True))
 
     done = asyncio.run(load())
     return done, judge(stack, tocsin, done)
@@ -42,26 +40,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, help="go on for so long, instead of a number of rounds")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--replicas", type=int, default=1, help="of each service")
+    parser.add_argument("--together", type=int, default=1, help="how many parts are killed at the same moment")
     parser.add_argument("--freeze", action="store_true", help="also stop services for longer than their leases")
+    parser.add_argument("--replicas", type=int, default=1, help="of each service")
     arguments = parser.parse_args()
+    options = Options(arguments.seed, arguments.rounds, arguments.minutes, arguments.together, arguments.freeze)
     started = time.monotonic()
-    rounds = 10_000 if arguments.minutes else arguments.rounds
     with Apart(replicas=arguments.replicas) as stack:
-        done, verdict = crash(stack, arguments.seed, rounds, arguments.freeze, arguments.minutes)
+        done, verdict = crash(stack, options)
         kept = stack.keep(Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))) if verdict.wrong else None
-    print(f"\nseed {arguments.seed}, {time.monotonic() - started:.0f} s")
+    print(f"\n{'round':>5}  {'killed':<24} {'down':>6} {'without a team':>15} {'in flight':>10}")
+    for each in done.rounds:
+        what = " and ".join(each.parts) + (" (frozen)" if each.how == "freeze" else "")
+        print(f"{each.number:>5}  {what:<24} {each.down_s:>5.1f}s {each.unplaced:>15} {each.in_flight:>10}")
+    print(f"\nseed {options.seed}, {time.monotonic() - started:.0f} s")
     for name, count in verdict.counts.items():
         print(f"  {name:<20} {count:>8}")
-    for line in verdict.wrong[:50]:
+    for line in verdict.wrong[:20]:
         print(f"WRONG: {line[:1000]}")
-    if kept:
-        print(f"{len(verdict.wrong)} wrong; the logs are in {kept}")
-    rounds_done = [
-        {"part": each.part, "how": each.how, "down_s": round(each.down_s, 2), "in_flight": len(each.in_flight)}
-        for each in done.rounds
+    print(f"{len(verdict.wrong)} wrong" + (f"; the logs are in {kept}" if kept else ""))
+    rounds = [
+        {"parts": r.parts, "how": r.how, "down_s": r.down_s, "unplaced": r.unplaced, "in_flight": r.in_flight}
+        for r in done.rounds
     ]
-    print(json.dumps({"seed": arguments.seed, "rounds": rounds_done, **asdict(verdict)}))
+    print(json.dumps({"seed": options.seed, "rounds": rounds, **asdict(verdict)}))
     sys.exit(bool(verdict.wrong))
 
 

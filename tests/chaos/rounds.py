@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 
 from tests.chaos.load import Clients, Item
+from tests.e2e import scene
 from tests.e2e.stack import SERVICES, Apart
 
 PARTS = (*SERVICES, "postgres", "kafka")
@@ -22,14 +24,16 @@ SETTLE_S = 1.5
 
 @dataclass
 class Round:
-    """One kill."""
+    """One moment at which parts were killed. The judge counts what was in flight then."""
 
     number: int
-    part: str
+    parts: list[str]
     how: str  # kill or freeze
-    at: float  # monotonic
+    at: datetime
     down_s: float
-    in_flight: list[Item]  # sent, and not known to have been answered a moment before
+    sent: list[Item]  # until then
+    unplaced: int = 0  # of those, without a team yet
+    in_flight: int = 0  # of those, with a promise neither kept nor broken yet
 
 
 @dataclass
@@ -41,41 +45,44 @@ class Run:
     died: list[str] = field(default_factory=list)  # processes that ended although nobody killed them
 
 
-def plan(seed: int, rounds: int, freeze: bool) -> list[tuple[str, str]]:
-    """Every part once in each six rounds, in a seeded order; frozen rather than killed now and then."""
+def plan(seed: int, together: int, freeze: bool) -> Iterator[tuple[list[str], str]]:
+    """Every part once before any again, in a seeded order, so many at once; services are frozen now and then."""
     chance = Random(seed)
-    order: list[tuple[str, str]] = []
-    while len(order) < rounds:
+    while True:
         parts = list(PARTS)
         chance.shuffle(parts)
-        order += [
-            (part, "freeze" if freeze and part in SERVICES and chance.random() < 0.25 else "kill") for part in parts
-        ]
-    return order[:rounds]
+        for start in range(0, len(parts), together):
+            chosen = parts[start : start + together]
+            frozen = freeze and set(chosen) <= set(SERVICES) and chance.random() < 0.25
+            yield chosen, "freeze" if frozen else "kill"
 
 
-async def run(
-    stack: Apart,
-    clients: Clients,
-    seed: int,
-    rounds: int,
-    freeze: bool,
-    say: Callable[[str], None],
-    minutes: float | None = None,
-) -> Run:
-    """All rounds, or as many as fit into the minutes; under load all the time; ends when everything is answered."""
-    chance, done = Random(seed), Run(clients)
-    stop, until = asyncio.Event(), time.monotonic() + 60 * (minutes or 1e9)
+@dataclass(frozen=True)
+class Options:
+    """What to do: ``rounds`` rounds, or as many as fit into ``minutes``."""
+
+    seed: int = 1
+    rounds: int = 20
+    minutes: float | None = None
+    together: int = 1  # parts killed at the same moment
+    freeze: bool = False
+
+
+async def run(stack: Apart, clients: Clients, options: Options, say: Callable[[str], None]) -> Run:
+    """All rounds, under load all the time; ends when everything that was posted is answered."""
+    chance, done = Random(options.seed), Run(clients)
+    until = time.monotonic() + 60 * options.minutes if options.minutes else None
+    stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(_steady(clients, stop, group))
-        for number, (part, how) in enumerate(plan(seed, rounds, freeze), 1):
-            if time.monotonic() > until:
+        for number, (parts, how) in enumerate(plan(options.seed, options.together, options.freeze), 1):
+            if number > options.rounds if until is None else time.monotonic() > until:
                 break
             await asyncio.sleep(chance.uniform(*WARM_UP_S))
-            made = await _round(stack, clients, number, part, how, chance, group)
+            made = await _round(stack, clients, number, parts, how, chance, group)
             done.rounds.append(made)
             done.died += await asyncio.to_thread(_revive, stack)
-            say(f"round {number}: {how} {part}, {len(made.in_flight)} in flight, down {made.down_s:.1f} s")
+            say(f"round {number}: {how} {' and '.join(parts)}, down {made.down_s:.1f} s, {len(clients.items)} contacts")
         await asyncio.sleep(SETTLE_S)
         stop.set()
     return done
@@ -103,32 +110,27 @@ async def _many(clients: Clients, group: asyncio.TaskGroup) -> None:
 
 
 async def _round(
-    stack: Apart, clients: Clients, number: int, part: str, how: str, chance: Random, group: asyncio.TaskGroup
+    stack: Apart, clients: Clients, number: int, parts: list[str], how: str, chance: Random, group: asyncio.TaskGroup
 ) -> Round:
-    known = set(clients.items)
     group.create_task(_many(clients, group))
     await asyncio.sleep(chance.uniform(*AIM_S))
     down_s = chance.uniform(*(FROZEN_S if how == "freeze" else DOWN_S))
-    at = time.monotonic()
-    fresh = [item for name, item in clients.items.items() if name not in known]
-    in_flight = list({item.external_id: item for item in (*clients.unanswered(), *fresh)}.values())
-    program = stack.programs.get(part)
+    made = Round(number, parts, how, scene.now(), down_s, list(clients.items.values()))
+    programs = [program for part in parts if (program := stack.programs.get(part))]
+    grounds = [ground for part, ground in stack.grounds.items() if part in parts]
     if how == "freeze":
-        assert program
-        program.freeze()
-        await asyncio.sleep(down_s)
-        program.resume()
-    elif program:
-        await asyncio.to_thread(program.kill)
-        await asyncio.sleep(down_s)
-        program.start()
-        await asyncio.to_thread(stack.wait_ready, [part])
+        for program in programs:
+            program.freeze()
     else:
-        ground = stack.postgres if part == "postgres" else stack.kafka
-        await asyncio.to_thread(ground.kill)
-        await asyncio.sleep(down_s)
-        await asyncio.to_thread(ground.start)
-    return Round(number, part, how, at, down_s, in_flight)
+        await asyncio.gather(*(asyncio.to_thread(each.kill) for each in (*grounds, *programs)))
+    await asyncio.sleep(down_s)
+    if how == "freeze":
+        for program in programs:
+            program.resume()
+    else:
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in (*grounds, *programs)))
+    await asyncio.to_thread(stack.wait_ready, [part for part in parts if part in SERVICES])
+    return made
 
 
 def _revive(stack: Apart) -> list[str]:

@@ -185,6 +185,10 @@ class Apart(Stack):
     def database_url(self) -> str:
         return self.postgres.url
 
+    @property
+    def grounds(self) -> dict[str, EmbeddedPostgres | LocalKafka]:
+        return {"postgres": self.postgres, "kafka": self.kafka}
+
     def start(self) -> None:
         self.sinks.start()
         self.kafka.start()

@@ -9,13 +9,14 @@ import pytest
 
 from tests.chaos import crews
 from tests.chaos.__main__ import crash
-from tests.chaos.judge import differences, ledger, quiet
+from tests.chaos.judge import differences, ledger, until_quiet
+from tests.chaos.rounds import Options
 from tests.e2e import scene, tables
 from tests.e2e.client import JSON, Client, until
 from tests.e2e.programs import ROOT, python
 from tests.e2e.stack import Apart, Embedded, Stack
 
-ROUNDS, SEED = 3, 1
+ALL_PARTS_IN_THREE_ROUNDS = Options(seed=1, rounds=3, together=2)
 CONTACTS = 500
 SOON_S = 60.0
 
@@ -36,7 +37,7 @@ def embedded() -> Iterator[Stack]:
 
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_doubled_when_parts_are_killed_under_load(apart: Apart, measured: list[str]) -> None:
-    _, verdict = crash(apart, SEED, ROUNDS)
+    _, verdict = crash(apart, ALL_PARTS_IN_THREE_ROUNDS)
     measured.append(f"crash test: {verdict.counts}")
     assert not verdict.wrong, "\n".join(verdict.wrong[:20])
 
@@ -59,7 +60,7 @@ def test_500_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: 
         return Counter(mail.case_number for mail in embedded.sinks.mail() if mail.to.startswith("all@"))
 
     until(lambda: told().keys() >= numbers, SOON_S, "every one of them is told")
-    until(lambda: quiet(embedded, tocsin), SOON_S, "everything becomes quiet")
+    until_quiet(embedded, tocsin, SOON_S)
     listed = {each["id"]: each["lost"] for each in tocsin.every("/v1/deliveries")}
     for key, count in Counter(mail.key for mail in embedded.sinks.mail()).items():
         assert count <= 1 + listed[key], "twice, and not listed as perhaps sent twice"
@@ -70,7 +71,8 @@ def test_500_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: 
 def test_a_row_that_is_gone_shows_in_the_ledger(embedded: Stack) -> None:
     tocsin = embedded.client()
     tocsin.post("/v1/contacts", scene.question())
-    until(lambda: quiet(embedded, tocsin) and not differences(ledger(embedded, tocsin)), SOON_S, "the ledger balances")
+    until_quiet(embedded, tocsin, SOON_S)
+    assert not differences(ledger(embedded, tocsin))
     for table, key in (("sla.inbox", "event_id"), ("routing.assignment", "case_id"), ("notify.delivery", "id")):
         name = f"(SELECT {key} FROM {table} ORDER BY {key} LIMIT 1)"
         tables.run(

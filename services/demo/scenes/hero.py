@@ -19,13 +19,13 @@ async def meets(stage: Stage) -> None:
     """The contact that everything after this is about."""
     screen = stage.screen
     contact = hero()
-    screen.scene(3, "One of them: “Payout missing”")
+    screen.scene(3, 'One of them: "Payout missing"')
     answer = await stage.api.post("/v1/contacts", contact.body)
     stage.accepted[contact.external_id] = answer
     stage.known_hero = Hero(contact.body, answer["contact_id"], answer["case_id"], answer["case_number"])
     customer = contact.body["customer"]
     screen.say(f"[bold]{answer['case_number']}[/]  {customer['name']}, {customer['tier']}, {customer['country']}")
-    screen.quote(f"“{contact.body['body']}”", "italic")
+    screen.quote(contact.body["body"], "italic")
     screen.claim(
         answer["opened_case"],
         "answered 202, with a case of its own",

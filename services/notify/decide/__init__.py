@@ -78,8 +78,8 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
 
 def _fired(d: Draft, data: ClockWarned | ClockBreached) -> None:
     known = d.state.clocks.get(data.clock_id)
-    if known is not None and (known.ended is not None or data.version <= known.version):
-        d.say("The clock has ended or this is known already.", clock=str(data.clock_id), version=data.version)
+    if known is not None and data.version <= known.version:
+        d.say("This is known already.", clock=str(data.clock_id), version=data.version)
         return
     on = On.BREACHED if isinstance(data, ClockBreached) else On.WARNED
     clock = _clock(data, known)
@@ -107,9 +107,10 @@ def _unwanted(d: Draft, data: ClockWarned | ClockBreached, on: On, team: str | N
 
 
 def _clock(data: ClockEvent, known: Clock | None) -> Clock:
-    """The clock with what the event says of it."""
+    """The clock with what the event says of it. Its last word holds: one that had ended may run again."""
     if known is not None:
-        return replace(known, version=data.version, due_at=data.due_at, within=data.within, calendar=data.calendar)
+        again = replace(known, version=data.version, due_at=data.due_at, within=data.within, calendar=data.calendar)
+        return replace(again, ended=None, ended_at=None, ended_because=None)
     return Clock(
         id=data.clock_id,
         metric=data.metric,
@@ -134,7 +135,7 @@ def _team(facts: Facts, summary: CaseSummary) -> str | None:
 def _changed(d: Draft, data: ClockEvent) -> None:
     """Paused, resumed, rescheduled: matters only for a clock that called already."""
     known = d.state.clocks.get(data.clock_id)
-    if known is None or known.ended is not None or data.version <= known.version:
+    if known is None or data.version <= known.version:
         d.say("A clock that has not called for anybody.")
         return
     d.put_clock(replace(_clock(data, known), paused=isinstance(data, ClockPaused)))
@@ -143,7 +144,7 @@ def _changed(d: Draft, data: ClockEvent) -> None:
 
 def _ended(d: Draft, data: ClockMet | ClockCancelled | ClockWithdrawn) -> None:
     known = d.state.clocks.get(data.clock_id)
-    if known is None or known.ended is not None:
+    if known is None or data.version <= known.version:
         d.say("A clock that has not called for anybody.")
         return
     ended = _ENDS[type(data)]

@@ -10,13 +10,11 @@ from services.demo.server import OwnServer, own_server
 
 
 async def test_a_server_that_cannot_start_says_why_and_leaves_nothing() -> None:
-    folder: Path | None = None
-    with pytest.raises(Failed, match=r"(?s)did not start.*write kafka://host:port"):
-        async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
-            folder = server.data
+    async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
+        assert server.data.is_dir()
+        with pytest.raises(Failed, match=r"(?s)did not start.*write kafka://host:port"):
             await server.start()
-    assert folder is not None
-    assert not folder.exists()
+    assert not server.data.exists()
 
 
 async def test_a_server_that_ends_by_itself_is_noticed_and_one_that_was_asked_to_is_not() -> None:

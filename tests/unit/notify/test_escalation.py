@@ -7,7 +7,7 @@ import pytest
 from services.notify.model import CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Outcome, Recorded, Resolve, Snooze
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
-from shared.contracts.clocks import ClockPaused, ClockWithdrawn
+from shared.contracts.clocks import ClockCancelled, ClockPaused, ClockWithdrawn
 from shared.contracts.contacts import CaseMerged
 from shared.contracts.decision import Fired
 from shared.contracts.envelope import Because
@@ -322,3 +322,13 @@ def test_a_stale_timer_of_an_acknowledged_page_fires_nothing() -> None:
     decision = world.do(Fired(CASE, timer.subject, timer.step, timer.due_at, timer.version))
     assert decision.events == ()
     assert timer.due_at - DUE == timedelta(minutes=5)
+
+
+def test_a_promise_that_ended_and_is_owed_again_pages_again() -> None:
+    """A policy stopped promising it and promises it again: the last word about a clock holds."""
+    world = play(breached(), clock_event(ClockCancelled, minutes(1)))
+    assert world.page.state == "resolved"
+    world.tell(breached(minutes(3))).deliver()
+    assert (world.page.number, world.page.state) == (2, "open")
+    world.tell(met(minutes(4)))
+    assert world.page.state == "resolved"
