@@ -249,9 +249,10 @@ def ledger(
     if as_json:
         print(json.dumps([{"hop": x.hop, "unit": x.unit, "terms": x.terms, "difference": x.difference} for x in lines]))
     else:
-        table = Table("hop", "unit", *(term.replace("_", " ") for term in ledger_lines.TERMS), "difference")
+        terms = [term for term in ledger_lines.TERMS if any(line.terms.get(term) for line in lines)]
+        table = Table("hop", "unit", *(term.replace("_", " ") for term in terms), "difference", box=None)
         for line in lines:
-            counts = (str(line.terms.get(term, "")) for term in ledger_lines.TERMS)
+            counts = (str(line.terms.get(term, "")) for term in terms)
             table.add_row(line.hop, line.unit, *counts, str(line.difference) if line.whole else "–")
         out.print(table)
     if any(line.difference for line in lines if line.whole):

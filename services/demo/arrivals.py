@@ -128,7 +128,7 @@ def hero() -> Arrival:
 def _opener(dice: Dice, number: int, topic: Topic, late: bool, now: datetime) -> Arrival:
     language = dice.weighted(words.LANGUAGES, number, "language")
     source = dice.weighted([(each, each.share) for each in words.SOURCES], number, "source")
-    amount = f"€{dice.number(9_000, number, 'amount') + 20},{dice.number(100, number, 'cents'):02}"
+    amount = f"€{dice.number(9_000, number, 'amount') + 20:,}.{dice.number(100, number, 'cents'):02}"
     thread = str(10_000 + number)
     slots = {"amount": amount, "reference": f"R-{70_000 + number}", "days": 2 + dice.number(7, number, "days")}
     subject, body = (text.format(**slots) for text in topic.texts[language])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from itertools import groupby
 from typing import Any, Protocol
 
 from services.demo.blocks import Button, Line, Span, lines
@@ -36,8 +35,10 @@ class Standing(Protocol):
 
 def render(messages: Sequence[Standing]) -> str:
     """The whole page. Opening it changes nothing; only a pressed button does."""
-    by_channel = sorted(messages, key=lambda m: (m.channel, m.ts), reverse=True)
-    shown = "".join(_channel(name, list(found)) for name, found in groupby(by_channel, key=lambda m: m.channel))
+    by_channel: dict[str, list[Standing]] = {}
+    for each in sorted(messages, key=lambda m: m.ts, reverse=True):
+        by_channel.setdefault(each.channel, []).append(each)  # so the channel with the latest message comes first
+    shown = "".join(_channel(name, found) for name, found in by_channel.items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
         '<meta name="viewport" content="width=device-width"><title>Slack, as the demo has it</title>'

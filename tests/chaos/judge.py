@@ -127,6 +127,8 @@ def _in_flight(verdict: Verdict, run: Run, placed: dict[str, datetime], clocks: 
         for item in each.sent:
             case_id = str(item.case_id)
             each.unplaced += case_id not in placed or placed[case_id] > each.at
+            if case_id in placed:
+                each.placed_after_s = max(each.placed_after_s, (placed[case_id] - each.at).total_seconds())
             clock = clocks.get(case_id)
             each.in_flight += clock is None or scene.at(clock["met_at"] or clock["breached_at"]) > each.at
         enough = each.in_flight >= IN_FLIGHT
@@ -171,7 +173,7 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
     for case_id in broken:
         verdict.check(len(pages[case_id]) == 1, f"case {case_id} has {len(pages[case_id])} pages")
     for case_id, of_case in pages.items():
-        verdict.check(case_id in broken, f"case {case_id} was answered in time and paged: {of_case}")
+        verdict.check(case_id in broken, f"case {case_id} was answered in time and paged: {of_case}; its clock: {clocks.get(case_id)}")
     deliveries = {each["id"]: each for each in tocsin.every("/v1/deliveries")}
     arrived = _arrived(stack.sinks.all())
     listed = 0

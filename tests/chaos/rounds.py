@@ -34,6 +34,7 @@ class Round:
     sent: list[Item]  # until then
     unplaced: int = 0  # of those, without a team yet
     in_flight: int = 0  # of those, with a promise neither kept nor broken yet
+    placed_after_s: float = 0.0  # until the last of those had a team, from the kill
 
 
 @dataclass

@@ -154,6 +154,14 @@ def test_the_page_shows_each_channel_with_buttons_that_post() -> None:
     assert '<a href="https://x.example/1">Open</a>' in html
 
 
+def test_what_came_last_is_at_the_top_of_the_page() -> None:
+    html = browser.render(
+        [Shown(ts, channel, {"text": f"said at {ts}"}) for ts, channel in (("1", "#zoo"), ("2", "#ark"), ("3", "#zoo"))]
+    )
+    places = [html.index(text) for text in ("#zoo", "said at 3", "said at 1", "#ark", "said at 2")]
+    assert places == sorted(places)
+
+
 def test_nothing_from_outside_becomes_markup_of_the_page() -> None:
     hostile = {"text": "&lt;script&gt;alert(1)&lt;/script&gt; <javascript:alert(1)|press> \"'"}
     html = browser.render([Shown("1.1", '#"><script>', hostile)])

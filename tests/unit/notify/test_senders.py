@@ -152,7 +152,7 @@ async def hook() -> AsyncIterator[tuple[Hook, WebhookSpec]]:
 async def test_a_webhook_is_verified_by_the_standard_library_from_any_zone(hook: tuple[Hook, WebhookSpec]) -> None:
     endpoint, spec = hook
     sender = WebhookSender(2)
-    elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))
+    elsewhere = SystemClock().now().astimezone(timezone(timedelta(hours=9)))
     assert (await sender.send(parcel(spec, elsewhere))).kind == "sent"
     await sender.close()
     [(headers, body)] = endpoint.requests
