@@ -2,7 +2,9 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -10,7 +12,7 @@ import httpx
 import typer
 import uvloop
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services import embedded
 from services.demo import story
@@ -23,7 +25,12 @@ from shared.process import Base, Member, base, make_log, prepare
 from shared.runtime import Runtime
 from shared.settings import Settings
 
-app = typer.Typer(help="Event-driven escalation for support teams.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Event-driven escalation for support teams.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 parked_app = typer.Typer(help="Events that could not be decided and wait for a person.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
@@ -51,6 +58,11 @@ def _fail(text: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def _folded(*names: str) -> list[Column]:
+    """Columns that break long values rather than cut them: ids are there to be copied."""
+    return [Column(name, overflow="fold") for name in names]
+
+
 @app.command()
 def up() -> None:
     """Run everything in this process: embedded Postgres (unless TOCSIN_DATABASE_URL is set), all four services."""
@@ -74,35 +86,42 @@ def demo(
 
 @app.command()
 def migrate(
-    check: Annotated[bool, typer.Option(help="Compare the tables in code with the migrations; change nothing")] = False,
+    check: Annotated[bool, typer.Option(help="Compare the tables in code with the migrations")] = False,
     new: Annotated[str | None, typer.Option(help="Write a new migration for this service (for developers)")] = None,
     message: Annotated[str, typer.Option(help="What the new migration does")] = "change",
 ) -> None:
-    """Bring every schema to the newest version, and make the objects of a first start."""
+    """Bring every schema to the newest version, and make the objects of a first start.
 
-    async def work() -> None:
-        async with base(Settings()) as on:
-            if new is None:
+    --check and --new use a throwaway embedded Postgres, and touch no database of yours.
+    """
+
+    async def work(settings: Settings) -> None:
+        async with base(settings) as on:
+            if not check and new is None:
                 await prepare(on, embedded.MEMBERS)
+                return
             found = 0
             for member in embedded.MEMBERS:
-                found += await _drift(on, member, check, new, message)
+                found += await _drift(on, member, new, message)
             if found:
                 _fail("the tables in code and the migrations differ; write one with `tocsin migrate --new SERVICE`")
 
-    _run(work())
+    if not check and new is None:
+        _run(work(Settings()))
+        return
+    with tempfile.TemporaryDirectory() as folder:  # these concern the code alone, so no database of yours is touched
+        Path(folder).chmod(0o711)  # Postgres runs as another user where we are root
+        _run(work(Settings(database_url=None, data_dir=Path(folder) / "data")))
 
 
-async def _drift(on: Base, member: Member, check: bool, new: str | None, message: str) -> int:
+async def _drift(on: Base, member: Member, new: str | None, message: str) -> int:
     service = member.service()
     db = on.database(service.card.name)
     try:
+        await migrations.upgrade(db, service)
         if new is not None:
-            await migrations.upgrade(db, service)
-        if new == service.card.name:
-            await migrations.revise(db, service, message)
-            return 0
-        if not check:
+            if new == service.card.name:
+                await migrations.revise(db, service, message)
             return 0
         differences = await migrations.drift(db, service)
         for difference in differences:
@@ -132,7 +151,7 @@ def keys_list() -> None:
 
     async def work() -> None:
         async with base(Settings(), attach=True) as on:
-            table = Table("id", "name", "scopes", "created", "revoked")
+            table = Table(Column("id", no_wrap=True), *_folded("name", "scopes", "created", "revoked"), box=None)
             for key in await Keys(on.own, on.clock, on.ids).listing():
                 table.add_row(
                     str(key["id"]),
@@ -169,7 +188,7 @@ def parked_list() -> None:
 
     async def work() -> None:
         async with base(Settings(), attach=True) as on:
-            table = Table("service", "id", "case", "topic", "position", "parked", "error")
+            table = Table(*_folded("service", "id", "case", "topic", "position", "parked", "error"), box=None)
             for name in BY_NAME:
                 runtime = _runtime(on, name)
                 async with runtime.db.transaction() as tx:

@@ -62,14 +62,12 @@ class Settings(BaseSettings):
     batch_body_limit: int = 64 * 1_048_576
     email_body_limit: int = 26_214_400
     rate_limit: int = 20_000  # requests a minute for one key, per process
-    request_timeout_s: float = 30.0
     batch_size: int = 500
     poll_timeout_s: float = 0.25
     tick_s: float = 0.25  # the ticker's longest sleep
     relay_sleep_s: float = 0.1  # the relay's longest sleep
     lease_s: float = 5.0
     fire_grace_s: float = 10.0  # how long a due timer waits for unread events
-    event_limit: int = 900_000  # bytes of one event, under the broker's 1 MiB
     send_timeout_s: float = 10.0
     send_concurrency: int = 32
     drain_s: float = 10.0  # graceful stop

@@ -49,22 +49,19 @@ def main() -> None:
     with Apart(replicas=arguments.replicas) as stack:
         done, verdict = crash(stack, options)
         kept = stack.keep(Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))) if verdict.wrong else None
-    print(f"\n{'round':>5}  {'killed':<24} {'down':>6} {'without a team':>15} {'in flight':>10} {'all placed':>11}")
+    print("\nround  killed                     down  without a team   in flight  all have one after")
     for each in done.rounds:
         what = " and ".join(each.parts) + (" (frozen)" if each.how == "freeze" else "")
-        print(
-            f"{each.number:>5}  {what:<24} {each.down_s:>5.1f}s {each.unplaced:>15} {each.in_flight:>10} {each.placed_after_s:>10.1f}s"
-        )
+        figures = f"{each.unplaced:>14} {each.in_flight:>11} {each.placed_after_s:>18.1f} s"
+        print(f"{each.number:>5}  {what:<24} {each.down_s:>4.1f} s  {figures}")
     print(f"\nseed {options.seed}, {time.monotonic() - started:.0f} s")
     for name, count in verdict.counts.items():
         print(f"  {name:<20} {count:>8}")
     for line in verdict.wrong[:20]:
         print(f"WRONG: {line[:1000]}")
     print(f"{len(verdict.wrong)} wrong" + (f"; the logs are in {kept}" if kept else ""))
-    rounds = [
-        {name: getattr(r, name) for name in ("parts", "how", "down_s", "unplaced", "in_flight", "placed_after_s")}
-        for r in done.rounds
-    ]
+    told = ("parts", "how", "down_s", "unplaced", "in_flight", "placed_after_s")
+    rounds = [{name: getattr(each, name) for name in told} for each in done.rounds]
     print(json.dumps({"seed": options.seed, "rounds": rounds, **asdict(verdict)}))
     sys.exit(bool(verdict.wrong))
 

@@ -173,7 +173,10 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
     for case_id in broken:
         verdict.check(len(pages[case_id]) == 1, f"case {case_id} has {len(pages[case_id])} pages")
     for case_id, of_case in pages.items():
-        verdict.check(case_id in broken, f"case {case_id} was answered in time and paged: {of_case}; its clock: {clocks.get(case_id)}")
+        verdict.check(
+            case_id in broken,
+            f"case {case_id} was answered in time and paged: {of_case}; its clock: {clocks.get(case_id)}",
+        )
     deliveries = {each["id"]: each for each in tocsin.every("/v1/deliveries")}
     arrived = _arrived(stack.sinks.all())
     listed = 0

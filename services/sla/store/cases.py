@@ -10,12 +10,12 @@ from sqlalchemy import Row
 
 from services.sla.model import Case, Clock, Fact, Firing, Gone, Level, Opening, Pause, Terms, Walk
 from services.sla.store import tables
-from services.sla.store.bulk import upsert
 from services.sla.store.configuration import build
 from shared.batch import Change
+from shared.bulk import upsert
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, Metric, Status
-from shared.db import Tx, to_json
+from shared.db import Tx
 from shared.resources import Configured
 
 _opening, _walk = TypeAdapter(Opening), TypeAdapter(Walk)
@@ -79,10 +79,10 @@ def _case_row(case: Case) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "number": case.opening.number if case.opening else None,
-        "opening": _opening.dump_json(case.opening).decode() if case.opening else None,
-        "facts": _facts.dump_json(case.facts, exclude_defaults=True).decode(),
-        "folded": _walk.dump_json(case.folded).decode() if case.folded else None,
-        "gone": _gone.dump_json(dict(case.gone)).decode(),
+        "opening": _opening.dump_python(case.opening, mode="json") if case.opening else None,
+        "facts": _facts.dump_python(case.facts, exclude_defaults=True, mode="json"),
+        "folded": _walk.dump_python(case.folded, mode="json") if case.folded else None,
+        "gone": _gone.dump_python(dict(case.gone), mode="json"),
         "gone_announced": sum(each.announced for each in case.gone.values()),
         "open_clocks": _open(case.clocks),
         "planned_with": case.planned_with,
@@ -104,15 +104,15 @@ def _clock_row(clock: Clock) -> dict[str, Any]:
         "calendar_version": terms.calendar_version,
         "zone": terms.zone,
         "within": terms.within,
-        "warn_at": _shares.dump_json(terms.warn_at).decode(),
-        "pause_on": _statuses.dump_json(terms.pause_on).decode(),
-        "levels": _levels.dump_json(clock.levels).decode(),
-        "pauses": _pauses.dump_json(clock.pauses).decode(),
+        "warn_at": _shares.dump_python(terms.warn_at, mode="json"),
+        "pause_on": _statuses.dump_python(terms.pause_on, mode="json"),
+        "levels": _levels.dump_python(clock.levels, mode="json"),
+        "pauses": _pauses.dump_python(clock.pauses, mode="json"),
         "warned_share": firing.warned_share,
         "warned_fired_at": firing.warned_fired_at,
         "breach_announced_at": firing.breached_at,
         "breach_fired_at": firing.breach_fired_at,
-        "because": to_json(clock.because),
+        "because": clock.because,
     }
 
 

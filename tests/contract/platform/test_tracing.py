@@ -1,6 +1,5 @@
 """A trace goes through the log: from the command that made an event to the batch that took it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -22,16 +21,14 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     monkeypatch.setattr(telemetry, "_tracer", None)
     exporter = InMemorySpanExporter()
     telemetry.trace_to(SimpleSpanProcessor(exporter), "test")
-    yield exporter
+    return exporter
 
 
-async def test_the_consumer_links_to_the_trace_of_the_producer(
-    database_url: str, spans: InMemorySpanExporter
-) -> None:
+async def test_the_consumer_links_to_the_trace_of_the_producer(database_url: str, spans: InMemorySpanExporter) -> None:
     clock = ManualClock(NOW)
     log = PostgresLog(Database(database_url, "log"), clock, 4, topics=("contacts", "pages"), alone=True)
     await log.start()
