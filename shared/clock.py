@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 SAMPLE_EVERY_S = 1.0
+QUICK_S = 0.02  # an answer within this says the time well enough to set it back
 
 
 class Clock(Protocol):
@@ -27,12 +28,21 @@ class DatabaseClock:
         self._base = datetime.now(UTC)
         self._at = time.monotonic()
         self._last = self._base
+        self._sampled = False
 
-    def sample(self, database_now: datetime, answered_at: float) -> None:
-        """Take a sample: the database said ``database_now`` at or before the monotonic instant ``answered_at``.
+    def sample(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
+        """Take a sample: the database said ``database_now`` between two monotonic instants.
 
-        So our time is never ahead of the database's, and nothing fires early.
+        Counted from the later one, so our time is never ahead of the database's, and nothing fires early. Each
+        sample is thus a lower bound, and the greatest holds; only a quick answer may set the time back, where the
+        database's own clock was.
         """
+        if not self._sampled:  # this machine's own clock counts for nothing
+            self._sampled, self._last = True, database_now
+        elif (
+            database_now <= self._base + timedelta(seconds=answered_at - self._at) and answered_at - asked_at > QUICK_S
+        ):
+            return
         self._base, self._at = database_now, answered_at
 
     def now(self) -> datetime:

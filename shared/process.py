@@ -15,12 +15,13 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 
 from shared import leases, migrate, operations, telemetry
 from shared.auth import Keys
 from shared.batch import Service
 from shared.clock import DatabaseClock
-from shared.db import Database
+from shared.db import Database, sqlstate
 from shared.embedded import EmbeddedPostgres, running_url
 from shared.gate import Gate
 from shared.http import create_app
@@ -32,6 +33,8 @@ from shared.runtime import Runtime
 from shared.service import Assemble, Part, Runner
 from shared.settings import Settings
 
+DATABASE_WITHIN_S = 60.0  # how long a start waits for the database
+REFUSED = ("28", "3D")  # classes of SQLSTATE: a wrong user or password, no such database
 MIGRATED_WITHIN_S = 60.0  # how long a service waits for `tocsin migrate`
 
 log = structlog.get_logger()
@@ -75,7 +78,7 @@ async def base(settings: Settings, attach: bool = False) -> AsyncIterator[Base]:
     clock = DatabaseClock()
     own = Database(auth_url, "auth", pool_size=2)
     try:
-        await _sample(clock, own)
+        await _first_sample(clock, own)
         yield Base(settings, url, clock, Ids(clock), own, postgres)
     finally:
         await own.close()
@@ -83,9 +86,24 @@ async def base(settings: Settings, attach: bool = False) -> AsyncIterator[Base]:
             await asyncio.to_thread(postgres.stop)
 
 
+async def _first_sample(clock: DatabaseClock, db: Database) -> None:
+    """Wait for the database, which may be starting too; but not where it refuses us."""
+    deadline = time.monotonic() + DATABASE_WITHIN_S
+    while True:
+        try:
+            return await _sample(clock, db)
+        except (DBAPIError, OSError) as away:
+            refused = (sqlstate(away) or "")[:2] in REFUSED
+            if refused or time.monotonic() > deadline:
+                raise SystemExit(f"The database cannot be used: {str(away).splitlines()[0]}") from None
+            log.warning("waiting for the database", error=str(away).splitlines()[0])
+            await asyncio.sleep(1)
+
+
 async def _sample(clock: DatabaseClock, db: Database) -> None:
     async with db.transaction() as tx:
-        clock.sample(await tx.scalar("SELECT clock_timestamp()"), time.monotonic())
+        asked_at = time.monotonic()
+        clock.sample(await tx.scalar("SELECT clock_timestamp()"), asked_at, time.monotonic())
 
 
 def make_log(on: Base) -> Log:

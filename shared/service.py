@@ -221,7 +221,8 @@ class Runner:
         clock = self._parts[0].runtime.clock
         if isinstance(clock, DatabaseClock):
             async with self._clock_db.transaction() as tx:
-                clock.sample(await tx.scalar("SELECT clock_timestamp()"), time.monotonic())
+                asked_at = time.monotonic()
+                clock.sample(await tx.scalar("SELECT clock_timestamp()"), asked_at, time.monotonic())
         return SAMPLE_EVERY_S
 
 

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     tick_s: float = 0.25  # the ticker's longest sleep
     relay_sleep_s: float = 0.1  # the relay's longest sleep
     lease_s: float = 5.0
-    fire_grace_s: float = 10.0  # how long a due timer waits for unread events
+    fire_grace_s: float = 30.0  # how long a due timer waits for unread events
     send_timeout_s: float = 10.0
     send_concurrency: int = 32
     drain_s: float = 10.0  # graceful stop
