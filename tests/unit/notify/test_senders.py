@@ -141,12 +141,23 @@ class Hook:
 @pytest.fixture
 async def hook() -> AsyncIterator[tuple[Hook, WebhookSpec]]:
     found, app = Hook(), web.Application()
-    app.router.add_post("/in", found.take)
+    app.router.add_post("/{name:in|chat.postMessage}", found.take)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield found, WebhookSpec(kind="webhook", url=f"http://127.0.0.1:{runner.addresses[0][1]}/in", secret=SECRET)
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, "later"), (502, "later"), (404, "refused")])
+async def test_an_answer_that_is_not_slacks_is_no_lost_answer(
+    hook: tuple[Hook, WebhookSpec], status: int, kind: str
+) -> None:
+    """A proxy in between answers in HTML: the message did not arrive, and nobody need think that it did."""
+    endpoint, spec = hook
+    endpoint.status = status
+    async with slack_sender(spec.url.removesuffix("/in") + "/") as sender:
+        assert (await sender.send(parcel(CHANNEL))).kind == kind
 
 
 async def test_a_webhook_is_verified_by_the_standard_library_from_any_zone(hook: tuple[Hook, WebhookSpec]) -> None:
