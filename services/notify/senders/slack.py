@@ -53,6 +53,8 @@ class SlackSender:
         except aiohttp.ClientResponseError as error:  # an answer, though not one of Slack's: perhaps a proxy's
             not_json = Outcome("later", "Slack answered with something that is not JSON")
             return of_status("Slack", error.status, None, parcel.at) or not_json
+        except AttributeError:  # what slack_sdk makes of an answer in plain text
+            return Outcome("later", "Slack answered with something that is not JSON")
         except (aiohttp.ClientError, ConnectionError) as error:
             return Outcome("lost", f"the connection to Slack broke before its answer: {type(error).__name__}")
         return Outcome("sent", "Slack took it", receipt=f"{answer.get('channel')}/{answer.get('ts')}")

@@ -149,13 +149,16 @@ async def hook() -> AsyncIterator[tuple[Hook, WebhookSpec]]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize(("status", "kind"), [(200, "later"), (502, "later"), (404, "refused")])
+@pytest.mark.parametrize(
+    ("status", "type_", "kind"),
+    [(200, "html", "later"), (502, "html", "later"), (404, "html", "refused"), (502, "plain", "later")],
+)
 async def test_an_answer_that_is_not_slacks_is_no_lost_answer(
-    hook: tuple[Hook, WebhookSpec], status: int, kind: str
+    hook: tuple[Hook, WebhookSpec], status: int, type_: str, kind: str
 ) -> None:
-    """A proxy in between answers in HTML: the message did not arrive, and nobody need think that it did."""
+    """A proxy in between answers: the message did not arrive, and nobody need think that it did."""
     endpoint, spec = hook
-    endpoint.status = status
+    endpoint.status, endpoint.headers = status, {"Content-Type": f"text/{type_}"}
     async with slack_sender(spec.url.removesuffix("/in") + "/") as sender:
         assert (await sender.send(parcel(CHANNEL))).kind == kind
 
