@@ -9,7 +9,7 @@ from tests.e2e.client import JSON, Client, until
 
 PROMISE = timedelta(seconds=5)
 MAIL_AFTER = timedelta(seconds=3)
-REPEAT_EVERY = timedelta(seconds=4)
+REPEAT_EVERY = timedelta(seconds=8)
 TEAMS = ("payments", "cards", "disputes", "terminals")  # each with a channel: one takes a message a second
 MAIL = "ana@example.com"
 SLACK_USER = "U024BE7LH"
