@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 import re
+import signal
 import statistics
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--kafka", action="store_true", help="the four services apart, on a real Kafka")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
     kind = "kafka" if arguments.kafka else "embedded"
     with KINDS[kind]() as stack:
         figures = measure(stack, arguments.rounds)

@@ -6,6 +6,7 @@ Prints a table and, as its last line, JSON. Exit code 1 where anything is wrong.
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--freeze", action="store_true", help="also stop services for longer than their leases")
     parser.add_argument("--replicas", type=int, default=1, help="of each service")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
     options = Options(arguments.seed, arguments.rounds, arguments.minutes, arguments.together, arguments.freeze)
     started = time.monotonic()
     with Apart(replicas=arguments.replicas) as stack:
