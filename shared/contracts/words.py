@@ -44,6 +44,8 @@ class Metric(StrEnum):
     UPDATE = "update"
     RESOLUTION = "resolution"
     PICKUP = "pickup"
+    TEAM_WAIT = "team_wait"  # how long one team has the case, until it hands it on or solves it
+    ENGINEERING_WAIT = "engineering_wait"  # how long the case is on hold
     UNASSIGNED = "unassigned"
 
 

@@ -18,6 +18,8 @@ METRICS = {
     Metric.UPDATE: "update",
     Metric.RESOLUTION: "resolution",
     Metric.PICKUP: "pick-up",
+    Metric.TEAM_WAIT: "team's part",
+    Metric.ENGINEERING_WAIT: "engineering's part",
     Metric.UNASSIGNED: "placing with a team",
 }
 

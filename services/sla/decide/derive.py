@@ -27,6 +27,7 @@ from services.sla.model import (
     Terms,
     Walk,
 )
+from services.sla.model.metrics import RULES
 from shared.contracts.identity import derived as identity
 from shared.contracts.words import Metric, Status
 
@@ -219,9 +220,9 @@ def _pauses(
 
 
 def _team(contexts: Sequence[Context], span: Span) -> str | None:
-    """Whose clock it is: a pickup belongs to the team it began with, the rest to who had the case at the end."""
+    """Whose clock it is: a team's own belongs to the team it began with, the rest to who had the case at the end."""
     if span.metric is Metric.UNASSIGNED or not contexts:
         return None
-    if span.metric is Metric.PICKUP:
+    if RULES[span.metric].of_its_team:
         return context_at(contexts, span.started_at).team
     return (context_at(contexts, span.ended_at) if span.ended_at else contexts[-1]).team

@@ -1,6 +1,7 @@
 """Facts in order become spans in which something is owed to somebody, whether or not a policy promises it. Pure.
 
-The table of metrics is ``_Walker`` below: what starts, meets and ends each.
+``_Walker`` says which moments a fact is, in the state that the case is in; the table of metrics (``model/metrics.py``)
+says what each moment starts, meets and ends.
 """
 
 import dataclasses
@@ -9,11 +10,10 @@ from datetime import datetime
 
 from services.sla.decide.facts import OLDEST, began, ordered
 from services.sla.model import DONE, Context, Fact, FactKind, Opening, Shift, Span, Walk
+from services.sla.model.metrics import BY_MOMENT, Moment, Needs, Rule
 from shared.contracts.words import Metric, Priority, Status
 
 MAX_FACTS = 1_000  # of one case; beyond, the oldest half is folded into where it had come to
-
-_REPLIES = (Metric.FIRST_REPLY, Metric.NEXT_REPLY)
 
 
 def walk(opened: Opening, facts: Sequence[Fact], folded: Walk | None = None) -> Walk:
@@ -108,7 +108,7 @@ class _Walker:
         if not self._instances:
             self._history = opened.history
             # Ours, so from when we received it: an upstream that posts late is not routing's fault.
-            self._start(Metric.UNASSIGNED, opened.received_at, opened.received_at)
+            self._happens(Moment.RECEIVED, opened.received_at, opened.received_at)
 
     def step(self, at: datetime, each: Fact) -> None:
         self._count, self._until = self._count + 1, at
@@ -141,35 +141,28 @@ class _Walker:
             return  # intake opens another case for what comes now
         self._contacted, self._history = True, each.history
         if self._status in (Status.PENDING, Status.SOLVED):
-            self._set_status(at, Status.OPEN)
-        self._start(Metric.NEXT_REPLY if self._replied else Metric.FIRST_REPLY, at, each.known_at)
-        self._start(Metric.RESOLUTION, at, each.known_at)
+            self._set_status(at, each, Status.OPEN)
+        self._happens(self._asked(), at, each.known_at)
+        self._happens(Moment.WROTE, at, each.known_at)
+
+    def _asked(self) -> Moment:
+        return Moment.ASKED_AGAIN if self._replied else Moment.ASKED
 
     def _on_replied(self, at: datetime, each: Fact) -> None:
         if each.occurred_at < self._began:
             return  # what was said before the customer wrote is no reply to it
-        for metric in (*_REPLIES, Metric.PICKUP):
-            self._end(metric, at, True, f"{each.by or 'an agent'} replied")
+        self._happens(Moment.REPLIED, at, each.known_at, f"{each.by or 'an agent'} replied")
         self._replied = self._replied or self._contacted
         self._engaged = True
 
     def _on_picked_up(self, at: datetime, each: Fact) -> None:
         verb = "acknowledged the page" if each.topic == "pages" else "took the case"
-        self._end(Metric.PICKUP, at, True, f"{each.by or 'somebody'} {verb}")
+        self._happens(Moment.TAKEN, at, each.known_at, f"{each.by or 'somebody'} {verb}")
         self._engaged = True
 
     def _on_status(self, at: datetime, each: Fact) -> None:
-        if each.status is None or each.status is self._status:
-            return
-        reopened = self._status in DONE and each.status not in DONE
-        self._set_status(at, each.status)
-        if each.status in DONE:
-            why = f"the case was {each.status}"
-            self._end(Metric.RESOLUTION, at, True, why)
-            for metric in (*_REPLIES, Metric.PICKUP):
-                self._end(metric, at, False, why)
-        elif reopened and self._contacted:
-            self._start(Metric.RESOLUTION, at, each.known_at)
+        if each.status is not None and each.status is not self._status:
+            self._set_status(at, each, each.status)
 
     def _on_said(self, at: datetime, each: Fact) -> None:
         self._shifts.append(Shift(at, priority=each.priority, tags=each.tags))
@@ -182,43 +175,62 @@ class _Walker:
         if before is None:
             self._placed = Context(self._began, team, each.priority or Priority.NORMAL, each.tags or (), each.routed)
             self._placed_known_at = each.known_at
-            self._end(Metric.UNASSIGNED, max(at, self._opened.received_at), True, f"the case went to {team}")
         else:  # a hand-off moves the case and says nothing new of priority and tags
             self._shifts.append(Shift(at, team=team, routed=each.routed))
-        self._end(Metric.PICKUP, at, False, f"the case was handed off to {team} before {before} took it")
-        self._start(Metric.PICKUP, at, each.known_at)
-        if self._status in DONE:
-            self._end(Metric.PICKUP, at, False, f"the case was {self._status} already")
-        elif before is None and self._engaged:
-            self._end(Metric.PICKUP, at, True, "somebody was at work on the case already")
+        at = max(at, self._opened.received_at) if before is None else at
+        why = f"the case went to {team}" if before is None else f"the case was handed off to {team} by {before}"
+        self._happens(Moment.PLACED if before is None else Moment.HANDED_OFF, at, each.known_at, why)
+        if before is None and self._engaged:
+            self._happens(Moment.TAKEN, at, each.known_at, "somebody was at work on the case already")
 
     def _on_absorbed(self, at: datetime, each: Fact) -> None:
         """The customer of the absorbed case waits here now, since then."""
         if each.since is None or self._status in DONE:
             return
         self._contacted = True
-        since = min(max(each.since, each.known_at - OLDEST), at)
-        waiting = next((m for m in _REPLIES if m in self._open), None)
-        if waiting is None:
-            self._start(Metric.NEXT_REPLY if self._replied else Metric.FIRST_REPLY, since, each.known_at)
-        elif since < self._open[waiting].started_at:
-            self._open[waiting] = dataclasses.replace(self._open[waiting], started_at=since)
-        self._start(Metric.RESOLUTION, at, each.known_at)
+        since, asked = min(max(each.since, each.known_at - OLDEST), at), self._asked()
+        for rule in BY_MOMENT[asked]:
+            waiting = self._open.get(rule.metric)
+            if waiting is not None and since < waiting.started_at:
+                self._open[rule.metric] = dataclasses.replace(waiting, started_at=since)
+        self._happens(asked, since, each.known_at)
+        self._happens(Moment.WROTE, at, each.known_at)
 
     def _on_merged(self, at: datetime, each: Fact) -> None:
         self._merged = True
-        for metric in tuple(self._open):
-            self._end(metric, at, False, f"the case was merged into {each.other}")
+        self._happens(Moment.MERGED, at, each.known_at, f"the case was merged into {each.other}")
 
-    def _set_status(self, at: datetime, status: Status) -> None:
-        self._status = status
+    def _set_status(self, at: datetime, each: Fact, status: Status) -> None:
+        was, self._status = self._status, status
         self._statuses.append((at, status))
+        done, why = status in DONE, f"the case was {status}"
+        if was is Status.ON_HOLD and not done:
+            self._happens(Moment.RELEASED, at, each.known_at, f"the case was {status} again")
+        if done:
+            self._happens(Moment.SOLVED, at, each.known_at, why)
+        elif was in DONE:
+            self._happens(Moment.REOPENED, at, each.known_at)
+        if status is Status.ON_HOLD:
+            self._happens(Moment.HELD, at, each.known_at)
 
-    def _start(self, metric: Metric, at: datetime, known_at: datetime) -> None:
-        if metric in self._open:
-            return
-        self._instances[metric] = self._instances.get(metric, 0) + 1
-        self._open[metric] = Span(metric, self._instances[metric], at, known_at, self._history)
+    def _happens(self, moment: Moment, at: datetime, known_at: datetime, why: str = "") -> None:
+        """What the table says of this moment: clocks end first, and then they start."""
+        for rule in BY_MOMENT[moment]:
+            if moment in rule.meets:
+                self._end(rule.metric, at, True, why)
+            elif moment in rule.cancels:
+                self._end(rule.metric, at, False, why)
+            if moment in rule.starts and self._can_start(rule):
+                self._instances[rule.metric] = self._instances.get(rule.metric, 0) + 1
+                self._open[rule.metric] = Span(rule.metric, self._instances[rule.metric], at, known_at, self._history)
+
+    def _can_start(self, rule: Rule) -> bool:
+        """Not while it runs already; nothing is owed on a case that is done."""
+        if rule.metric in self._open or self._status in DONE:
+            return False
+        if rule.needs is Needs.CUSTOMER:
+            return self._contacted
+        return rule.needs is not Needs.TEAM or self._team is not None
 
     def _end(self, metric: Metric, at: datetime, met: bool, why: str) -> None:
         span = self._open.pop(metric, None)

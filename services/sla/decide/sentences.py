@@ -9,20 +9,14 @@ from pydantic import JsonValue
 from services.sla.calendar import holidays_between, intervals, place
 from services.sla.decide.policies import ALWAYS_NAME
 from services.sla.model import Calendar, Clock, Pause
+from services.sla.model.metrics import RULES
 from shared.contracts import duration
 from shared.contracts.envelope import Because
-from shared.contracts.words import ClockState, Metric
+from shared.contracts.words import ClockState
 
 MAX_DAYS_TOLD = 6  # a derivation tells this many days one by one
 
-PROMISED = {
-    Metric.FIRST_REPLY: "The first reply",
-    Metric.NEXT_REPLY: "The next reply",
-    Metric.UPDATE: "The next update",
-    Metric.RESOLUTION: "A solution",
-    Metric.PICKUP: "Pickup by the team",
-    Metric.UNASSIGNED: "An assignment to a team",
-}
+PROMISED = {metric: rule.promised for metric, rule in RULES.items()}
 
 
 def local(at: datetime, zone: str, exact: bool = False) -> str:

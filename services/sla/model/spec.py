@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 import holidays
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from services.sla.model.metrics import PAUSES, PROMISED, RULES, Counts
 from shared.conditions import MAX_SOURCE
 from shared.contracts import duration
 from shared.contracts.spec import Label, Name, Spec
@@ -18,11 +19,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY, MINUTES_A_WEEK = 1440, 10080
 MAX_INTERVALS = 12  # a day
 MAX_DATES = 400  # extra or excepted dates of one calendar
-MAX_TARGETS = 5  # one for each metric that a policy may promise
+MAX_TARGETS = len(PROMISED)  # one for each metric
 MAX_WARNINGS = 10  # of one target
 MAX_POSITION = 1_000_000
-PROMISED = (Metric.FIRST_REPLY, Metric.NEXT_REPLY, Metric.RESOLUTION, Metric.PICKUP)
-PAUSES = (Status.PENDING, Status.ON_HOLD)
+PAUSABLE = (Status.PENDING, Status.ON_HOLD)
 
 Wall = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 Hours = Annotated[tuple[tuple[Wall, Wall], ...], Field(max_length=MAX_INTERVALS)]
@@ -113,15 +113,14 @@ class Target(Spec):
     within: str
     calendar: Name = "24x7"
     warn_at: Annotated[tuple[float, ...], Field(max_length=MAX_WARNINGS)] = ()  # shares of `within`, 0.75 is 75 %
-    pause_on: Annotated[tuple[Status, ...], Field(max_length=len(PAUSES))] | None = None  # resolution only
+    counts: Counts | None = None  # which time of the case; each metric that can pause has its own default
+    pause_on: Annotated[tuple[Status, ...], Field(max_length=len(PAUSABLE))] | None = None  # the same, status by status
 
     @field_validator("metric")
     @classmethod
     def _promised(cls, metric: Metric) -> Metric:
         if metric is Metric.UNASSIGNED:
             raise ValueError("every case has an `unassigned` clock already; it needs no policy. Leave this target out.")
-        if metric is Metric.UPDATE:
-            raise ValueError("`update` clocks are not kept yet. Use next_reply, or leave this target out.")
         return metric
 
     @field_validator("within")
@@ -140,19 +139,22 @@ class Target(Spec):
 
     @model_validator(mode="after")
     def _pauses(self) -> Self:
-        if self.pause_on is not None:
-            if self.metric is not Metric.RESOLUTION:
-                raise ValueError(f"{self.metric} never pauses; `pause_on` is for resolution")
-            if wrong := [status for status in self.pause_on if status not in PAUSES]:
-                raise ValueError(f"a clock can't pause on {wrong[0]!r}. Write {' or '.join(PAUSES)}.")
+        if self.pause_on is not None or self.counts is not None:
+            if RULES[self.metric].counts is None:
+                raise ValueError(f"{self.metric} never pauses; leave out `counts` and `pause_on`")
+            if self.pause_on is not None and self.counts is not None:
+                raise ValueError("`counts` and `pause_on` say the same thing. Keep one of them.")
+            if wrong := [status for status in self.pause_on or () if status not in PAUSABLE]:
+                raise ValueError(f"a clock can't pause on {wrong[0]!r}. Write {' or '.join(PAUSABLE)}.")
         return self
 
     @property
     def pauses(self) -> tuple[Status, ...]:
         """In which statuses this clock stands still; the order does not matter."""
-        if self.metric is not Metric.RESOLUTION:
-            return ()
-        return (Status.PENDING,) if self.pause_on is None else tuple(sorted(set(self.pause_on)))
+        if self.pause_on is not None:
+            return tuple(sorted(set(self.pause_on)))
+        counts = self.counts or RULES[self.metric].counts
+        return () if counts is None else PAUSES[counts]
 
 
 class PolicySpec(Spec):

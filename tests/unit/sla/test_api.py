@@ -52,7 +52,6 @@ class TestConfiguring:
             (policy(target("first_reply", "PT1H"), when="case.priority"), 422, "not true or false"),
             (policy(target("first_reply", "PT1H"), when="case.priority == "), 422, "line 1"),
             (policy(target("first_reply", "PT1H"), position=1_000_000), 409, "Policy default is at position 1000000"),
-            (policy(target("update", "PT1H")), 422, "not kept yet"),
             ({"position": 1, "when": "true", "targets": [], "extra": 1}, 422, "extra"),
         ],
     )

@@ -56,7 +56,9 @@ def test_a_wrong_calendar_is_refused(fields: dict[str, object], says: str) -> No
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ({"metric": "update", "within": "PT1H"}, "not kept yet"),
+        ({"metric": "pickup", "within": "PT1H", "counts": "total"}, "never pauses"),
+        ({"metric": "resolution", "within": "PT1H", "counts": "office"}, "agent_work"),
+        ({"metric": "resolution", "within": "PT1H", "counts": "total", "pause_on": []}, "Keep one of them"),
         ({"metric": "unassigned", "within": "PT1H"}, "needs no policy"),
         ({"metric": "first_reply", "within": "4h"}, "ISO 8601"),
         ({"metric": "first_reply", "within": "PT0S"}, "leaves no time"),
