@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     smtp_from: str = "tocsin@localhost"
     catch_all: str = "console"  # a destination's name: where an exhausted page goes
     admin_key: SecretStr | None = None
+    egress_allow: str = (
+        ""  # networks and hosts inside ours that configured URLs may lead to: 10.1.0.0/16,hooks.internal
+    )
 
     # Limits
     body_limit: int = 1_048_576  # bytes of one request, but for batches and raw email

@@ -15,6 +15,7 @@ from services.notify.senders.webhook import WebhookSender
 from services.notify.store import NotifyStore, first_start, metadata, reads
 from services.notify.store.configuration import signing_key
 from shared.batch import Service
+from shared.egress import Egress
 from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
@@ -33,7 +34,7 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     senders: dict[str, Sender] = {
         "slack": SlackSender(token, settings.slack_api_url, patience),
         "email": EmailSender(smtp_url, settings.smtp_from, host, patience),
-        "webhook": WebhookSender(patience),
+        "webhook": WebhookSender(patience, Egress(settings.egress_allow)),
         "console": ConsoleSender(_to_terminal),
     }
     key = _Key(runtime)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
@@ -17,6 +18,7 @@ from services.notify.model.specs import (
 )
 from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE
 from shared import resources
+from shared.egress import Egress
 from shared.errors import conflict, invalid
 from shared.resources import Kind, Snapshot
 from shared.runtime import Runtime
@@ -27,6 +29,10 @@ MAX_NAMED = 20  # unknown names that one error lists
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     whole = APIRouter()
     catch_all = runtime.settings.catch_all
+    egress = Egress(runtime.settings.egress_allow)
+
+    def check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot) -> None:
+        _check_destination(name, spec, snapshot, egress)
 
     def destination_uses(snapshot: Snapshot, name: str) -> list[str]:
         return (
@@ -39,7 +45,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             DESTINATION,
             "/v1/destinations",
             DestinationSpec,  # a union, each of whose members is a Spec
-            check=_check_destination,
+            check=check_destination,
             uses=destination_uses,
             shown=lambda body: {name: value for name, value in body.items() if name != "secret"},
             kept=_keep_secret,
@@ -52,9 +58,13 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     return whole
 
 
-def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot) -> None:
+def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot, egress: Egress) -> None:
+    if not isinstance(spec.root, WebhookSpec):
+        return
+    if refusal := egress.literal_refusal(urlsplit(spec.root.url).hostname or ""):
+        raise invalid(f"url: {refusal}")
     before = snapshot.of(DESTINATION).get(name)
-    if isinstance(spec.root, WebhookSpec) and not spec.root.secret and (before is None or "secret" not in before.body):
+    if not spec.root.secret and (before is None or "secret" not in before.body):
         raise invalid('secret: write one to sign with; make it with: echo "whsec_$(openssl rand -base64 32)"')
 
 

@@ -11,13 +11,15 @@ from services.notify.model.commands import Outcome
 from services.notify.model.specs import WebhookSpec
 from services.notify.senders import Parcel
 from services.notify.senders.answers import of_status
+from shared.egress import Egress, Refused
 
 CONNECT_S = 5.0
 MAX_CONNECTIONS = 64
 
 
 class WebhookSender:
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, egress: Egress) -> None:
+        self._egress = egress
         self._timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         self._client: httpx.AsyncClient | None = None
 
@@ -33,6 +35,8 @@ class WebhookSender:
                 "POST", spec.url, content=content, headers=headers(parcel, spec.secret, content)
             ) as answer:
                 status, retry_after = answer.status_code, answer.headers.get("retry-after")
+        except Refused as refused:
+            return Outcome("refused", str(refused))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return Outcome("later", f"the webhook cannot be reached: {type(error).__name__}")
         except httpx.HTTPError as error:
@@ -42,8 +46,7 @@ class WebhookSender:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            limits = httpx.Limits(max_connections=MAX_CONNECTIONS)
-            self._client = httpx.AsyncClient(timeout=self._timeout, limits=limits, follow_redirects=False)
+            self._client = self._egress.client(self._timeout, MAX_CONNECTIONS)
         return self._client
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from services.notify.senders.email import EmailSender, server_of
 from services.notify.senders.slack import SlackSender
 from services.notify.senders.webhook import WebhookSender
 from shared.clock import SystemClock
+from shared.egress import Egress
 from tests.stand_ins.slack import Slack
 from tests.stand_ins.smtp import Mail, Mode
 from tests.unit.notify.given import CASE, World, breached, configuration
@@ -126,6 +127,9 @@ def test_the_url_of_a_mail_server() -> None:
         server_of("http://h")
 
 
+HERE = Egress("127.0.0.0/8")
+
+
 class Hook:
     """A webhook's endpoint: what it was sent, and what it answers."""
 
@@ -165,7 +169,7 @@ async def test_an_answer_that_is_not_slacks_is_no_lost_answer(
 
 async def test_a_webhook_is_verified_by_the_standard_library_from_any_zone(hook: tuple[Hook, WebhookSpec]) -> None:
     endpoint, spec = hook
-    sender = WebhookSender(2)
+    sender = WebhookSender(2, HERE)
     elsewhere = SystemClock().now().astimezone(timezone(timedelta(hours=9)))
     assert (await sender.send(parcel(spec, elsewhere))).kind == "sent"
     await sender.close()
@@ -194,7 +198,7 @@ async def test_what_a_webhook_answers(
 ) -> None:
     endpoint, spec = hook
     endpoint.status, endpoint.headers = status, headers
-    sender = WebhookSender(2)
+    sender = WebhookSender(2, HERE)
     outcome = await sender.send(parcel(spec))
     await sender.close()
     assert (outcome.kind, outcome.retry_after) == (kind, timedelta(seconds=wait) if wait else None)
@@ -202,7 +206,7 @@ async def test_what_a_webhook_answers(
 
 
 async def test_a_webhook_that_is_not_there() -> None:
-    sender = WebhookSender(1)
+    sender = WebhookSender(1, HERE)
     spec = WebhookSpec(kind="webhook", url="http://127.0.0.1:9/", secret=SECRET)
     assert (await sender.send(parcel(spec))).kind == "later"
     await sender.close()
@@ -231,3 +235,16 @@ def test_retry_after_as_a_date() -> None:
     assert waiting("Sun, 22 Nov 2026 02:04:00 GMT", now) == timedelta(minutes=1)
     assert waiting("Sun, 22 Nov 2026 02:00:00 GMT", now) == timedelta(0)
     assert of_status("x", 204, None, now) is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_webhook_inside_our_network_is_not_called_unless_it_is_allowed(
+    hook: tuple[Hook, WebhookSpec], host: str
+) -> None:
+    endpoint, spec = hook
+    sender = WebhookSender(2, Egress())
+    outcome = await sender.send(parcel(spec.model_copy(update={"url": spec.url.replace("127.0.0.1", host)})))
+    await sender.close()
+    assert outcome.kind == "refused"
+    assert "TOCSIN_EGRESS_ALLOW" in outcome.detail
+    assert endpoint.requests == []
