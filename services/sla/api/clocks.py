@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from services.sla import calendar
 from services.sla.api.answers import ClockAnswer, DerivationAnswer, HolidayAnswer, StretchAnswer, of_clock
 from services.sla.decide.derive import reached
 from services.sla.decide.policies import BUILT_IN
@@ -91,10 +90,10 @@ async def _calendar(tx: Tx, clock: Clock) -> Calendar:
     name, version = clock.terms.calendar, clock.terms.calendar_version
     if version == BUILT_IN.version:
         return BUILT_IN
-    spec = await reads.calendar_version(tx, name, version)
-    if spec is None:
+    found = await reads.calendar_version(tx, name, version)
+    if found is None:
         raise not_found("calendar", f"{name} in version {version}")
-    return calendar.compiled(name, version, spec)
+    return found
 
 
 def _derivation(clock: Clock, hours: Calendar) -> DerivationAnswer:

@@ -90,10 +90,10 @@ def configuration(version: int, stored: Iterable[Stored]) -> Configuration:
     editions: list[Edition] = []
     for each in sorted(stored, key=lambda s: (s.at, s.kind, s.name, s.version)):
         if each.kind == "calendar":
-            calendars.pop(each.name, None)
+            before = calendars.pop(each.name, None)
             if each.body is not None:
                 spec = CalendarSpec.model_validate(each.body)
-                calendars[each.name] = calendar.compiled(each.name, each.version, spec)
+                calendars[each.name] = calendar.compiled(each.name, each.version, spec, before)
             calendars.setdefault(ALWAYS_NAME, BUILT_IN)
         elif each.body is None:
             specs.pop(each.name, None)
@@ -101,9 +101,8 @@ def configuration(version: int, stored: Iterable[Stored]) -> Configuration:
             specs[each.name] = each.version, PolicySpec.model_validate(each.body)
         if editions and editions[-1].since == each.at:
             editions.pop()
-        before = editions[-1].policies if editions else ()
         now = _in_order(specs, calendars, known)
-        old = {id(policy) for policy in before}
+        old = {id(policy) for policy in (editions[-1].policies if editions else ())}
         fresh = tuple(policy for policy in now if id(policy) not in old)
         editions.append(Edition(each.at, now, dict(calendars), fresh))
     if not editions:

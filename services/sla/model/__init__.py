@@ -84,7 +84,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Opening hours, ready to count with. Equal calendars open at the same instants, whatever their version."""
+    """Opening hours, ready to count with. Equal calendars open at the same instants, whatever their version.
+
+    Where ``first_day`` is set, days before it open as ``before`` says.
+    """
 
     name: str = field(compare=False)
     version: int = field(compare=False)
@@ -93,12 +96,16 @@ class Calendar:
     country: str | None = None
     subdivision: str | None = None
     excepted: frozenset[date] = frozenset()
-    extra: frozenset[date] = frozenset()
+    extra: Mapping[date, str] = field(default_factory=dict)  # by date, the holiday's name
+    first_day: date | None = None
+    before: "Calendar | None" = None
 
     @property
     def always(self) -> bool:
         """Open around the clock, every day."""
-        return self.country is None and not self.extra and self.weekly == (((0, 1440),),) * 7
+        if self.country is not None or self.extra or self.weekly != (((0, 1440),),) * 7:
+            return False
+        return self.before is None or self.before.always
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What an admin writes: calendars and policies, checked as far as one document can be."""
 
-from datetime import date
+from datetime import date as Day
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Self, cast
@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from services.sla.model.metrics import PAUSES, PROMISED, RULES, Counts
 from shared.conditions import MAX_SOURCE
 from shared.contracts import duration
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Label, Name, Spec, Strict
 from shared.contracts.words import Metric, Status
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -38,13 +38,20 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+class ExtraDay(Strict):
+    """A holiday of one's own; its name is shown where a deadline passes over it."""
+
+    date: Day
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "extra holiday"
+
+
 class HolidaysSpec(Spec):
     """The official holidays of a place, without the dates of ``except``, and with those of ``extra``."""
 
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None  # ISO 3166-1 alpha-2
     subdivision: Annotated[str, StringConstraints(min_length=1, max_length=10)] | None = None  # DE: "BY"
-    except_: Annotated[tuple[date, ...], Field(alias="except", max_length=MAX_DATES)] = ()
-    extra: Annotated[tuple[date, ...], Field(max_length=MAX_DATES)] = ()
+    except_: Annotated[tuple[Day, ...], Field(alias="except", max_length=MAX_DATES)] = ()
+    extra: Annotated[tuple[Day | ExtraDay, ...], Field(max_length=MAX_DATES)] = ()
 
     @model_validator(mode="after")
     def _known_place(self) -> Self:
@@ -63,9 +70,14 @@ class HolidaysSpec(Spec):
 
 
 class CalendarSpec(Spec):
-    """Weekly opening hours in one zone, less holidays. An interval that ends before its start ends on the next day."""
+    """Weekly opening hours in one zone, less holidays. An interval that ends before its start ends on the next day.
+
+    With ``effective_from`` the hours change on that day, and days before it stay as they were. Without it the
+    document is a correction: whatever is open still is counted by it from its start.
+    """
 
     label: Label | None = None
+    effective_from: Day | None = None
     time_zone: str
     weekly: dict[str, Hours]
     holidays: HolidaysSpec = HolidaysSpec()

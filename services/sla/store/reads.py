@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.sla.model import Clock
+from services.sla import calendar
+from services.sla.model import Calendar, Clock
 from services.sla.model.spec import CalendarSpec
 from services.sla.store.cases import clock_of
 from shared.contracts.words import ClockState
@@ -66,14 +67,18 @@ async def clocks_of(tx: Tx, case_id: UUID) -> list[Clock]:
     return [clock_of(row) for row in rows]
 
 
-async def calendar_version(tx: Tx, name: str, version: int) -> CalendarSpec | None:
-    """A calendar as it was in a version; versions are immutable."""
-    body = await tx.scalar(
-        "SELECT body FROM resource_version WHERE kind = 'calendar' AND name = :name AND version = :version",
+async def calendar_version(tx: Tx, name: str, version: int) -> Calendar | None:
+    """A calendar as it was in a version, with the changes by date up to it; versions are immutable."""
+    rows = await tx.rows(
+        "SELECT version, body FROM resource_version WHERE kind = 'calendar' AND name = :name AND version <= :version"
+        " AND version > (SELECT coalesce(max(version), 0) FROM resource_version WHERE kind = 'calendar'"
+        " AND name = :name AND version <= :version AND body IS NULL) ORDER BY version",
         name=name,
         version=version,
     )
-    return CalendarSpec.model_validate(from_json(body)) if body else None
+    if not rows or rows[-1].version != version:
+        return None
+    return calendar.evolved(name, ((row.version, CalendarSpec.model_validate(from_json(row.body))) for row in rows))
 
 
 async def ledger(tx: Tx) -> list[Entry]:

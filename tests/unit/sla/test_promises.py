@@ -197,6 +197,18 @@ class TestEdits:
         assert desk.clock("first_reply").due_at == m(8 * 60)
         assert desk.clock("first_reply").terms.calendar_version == 2
 
+    def test_a_calendar_that_changes_on_a_day_counts_each_day_by_its_own_hours(self) -> None:
+        story = Story()
+        story.contact(0)  # Tuesday 10:00
+        story.assigned(at=0)
+        of = policy(target("first_reply", "PT10H", calendar="dublin"))
+        shorter = {**DUBLIN, "weekly": {"wed": [["12:00", "17:00"]]}, "effective_from": "2026-11-04"}
+        made = [(LONG_AGO, "calendar", "dublin", DUBLIN), (LONG_AGO, "policy", "p", of)]
+        desk = Desk(edits(*made)).play(story.events)
+        assert desk.clock("first_reply").due_at == m(60 * 25)  # Wednesday 11:00
+        desk.replan(edits(*made, (m(30), "calendar", "dublin", shorter)), m(30))
+        assert desk.clock("first_reply").due_at == m(60 * 29)  # seven hours on Tuesday, three on Wednesday
+
     def test_what_ended_is_never_rewritten(self, story: Story) -> None:
         story.reply(50)
         desk = Desk(edits(*self.BEFORE)).play(story.events)
