@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     batch_body_limit: int = 64 * 1_048_576
     email_body_limit: int = 26_214_400
     rate_limit: int = 20_000  # requests a minute for one key, per process
+    accept_queue: int = Field(1_000, ge=1)  # requests that may wait to be committed; one more is told to repeat
+    accept_queue_bytes: int = Field(64 * 1_048_576, ge=1)
+    accept_wait_s: float = Field(5.0, gt=0)  # how long a request may wait for its commit
     batch_size: int = 500
     poll_timeout_s: float = 0.25
     tick_s: float = 0.25  # the ticker's longest sleep

@@ -31,6 +31,20 @@ DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message",
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )
+GROUP_QUEUE = Gauge("tocsin_group_queue_requests", "Requests that wait to be committed together", ["lane"])
+GROUP_SIZE = Histogram(
+    "tocsin_group_requests", "Requests of one commit", ["lane"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
+GROUP_WAIT = Histogram(
+    "tocsin_group_wait_seconds",
+    "From a request's place in the queue to the begin of its commit",
+    ["lane"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+GROUP_REFUSED = Counter(
+    "tocsin_group_refused_total", "Requests told to repeat: queue full, or too late", ["lane", "why"]
+)
+GROUP_REPLAYS = Counter("tocsin_group_replays_total", "Groups repeated one by one, for bad data in them", ["lane"])
 
 _tracer: trace.Tracer | None = None
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+
 from services.intake.decide import with_contact
 from services.intake.model import Arrival, CaseFile, Contact, Happening, case_number
 from services.intake.store import claims, contacts
 from services.intake.store.claims import Claim
 from services.intake.threads import Key, Place, connected, explain, mark, place, rebinds, trail
 from shared.batch import Input, Work
+from shared.db import sqlstate
 from shared.errors import Problem, conflict
 from shared.runtime import Runtime
 
 ATTEMPTS = 5
+RIVALS = ("40001", "40P01")  # serialization failure, deadlock: Postgres chose this transaction to give way
 
 T = TypeVar("T")
 
@@ -39,14 +43,18 @@ class Moved(Exception):
 
 
 async def attempts(runtime: Runtime[CaseFile], body: Callable[[Work[CaseFile]], Awaitable[T]]) -> T:
-    """Do ``body`` in a transaction; again in a new one where a case moved meanwhile."""
+    """Do ``body`` in a transaction; again in a new one where a case moved meanwhile, or another one was in the way."""
     for _ in range(ATTEMPTS):
         try:
             async with runtime.unit() as work:
                 return await body(work)
         except Moved:
             continue
-    raise Problem(503, "unavailable", "Cases are being merged under this request. Repeat it.", {"Retry-After": "1"})
+        except DBAPIError as wrong:
+            if sqlstate(wrong) not in RIVALS:
+                raise
+    detail = "Others change the same cases again and again. Nothing was accepted; repeat the request."
+    raise Problem(503, "unavailable", detail, {"Retry-After": "1"})
 
 
 @dataclass(slots=True)
@@ -66,10 +74,13 @@ class _New:
 
 
 async def accept(
-    work: Work[CaseFile], offered: Sequence[Contact], traceparent: str | None = None
+    work: Work[CaseFile], offered: Sequence[Contact], traces: Sequence[str | None]
 ) -> list[Accepted | Problem]:
-    """File contacts, in order. Gives for each its answer, or the problem for which nothing was done about it."""
-    mine = [_New(work.ids.new(), each, work.ids.new(), traceparent) for each in offered]
+    """File contacts, in order, each with its ``traceparent``.
+
+    Gives for each its answer, or the problem for which nothing was done about it.
+    """
+    mine = [_New(work.ids.new(), each, work.ids.new(), trace) for each, trace in zip(offered, traces, strict=True)]
     marks = [mark(each.contact) for each in mine]
     wanted = [
         Claim(key, subject_id=new.id, fingerprint=new.contact.fingerprint)

@@ -1,66 +1,46 @@
 """Routes: what happened on cases."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from services.intake.api import lines
-from services.intake.api.accept import attempts
-from services.intake.api.answers import ActivityRecorded, WaitingActivity
-from services.intake.api.record import Posted, Recorded, normalized, record
+from services.intake.api.answers import ActivityRecorded, WaitingActivity, answered
+from services.intake.api.desk import Desk
+from services.intake.api.record import Posted, normalized
 from services.intake.channels.api import explain
 from services.intake.model import CaseFile
 from services.intake.model.posted import NewActivity
 from services.intake.store import reads
-from shared import idempotency, telemetry
+from shared import telemetry
 from shared.auth import Principal
-from shared.batch import Work
 from shared.errors import Problem, invalid
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
-from shared.idempotency import IdempotencyKey
+from shared.idempotency import EXPIRES_HEADER, IdempotencyKey
 from shared.runtime import Runtime
 
 _NDJSON = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
-Answered = dict[str, Any]
 
 
-def routes(runtime: Runtime[CaseFile]) -> APIRouter:
+def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     router = APIRouter(tags=["activities"])
 
-    @router.post("/v1/activities", status_code=202, response_model=ActivityRecorded)
+    @router.post(
+        "/v1/activities", status_code=202, response_model=ActivityRecorded, responses={202: {"headers": EXPIRES_HEADER}}
+    )
     async def post_activity(
         new: NewActivity,
         principal: Annotated[Principal, Depends(allow("contacts:write"))],
         key: IdempotencyKey = None,
-    ) -> Answered:
+    ) -> Response:
         """Record one activity. When this answers, it is committed."""
-        name = idempotency.normalized(key) if key is not None else None
-        trace = telemetry.traceparent()
-
-        async def body(work: Work[CaseFile]) -> Answered:
-            activity = normalized(work, new)
-            if isinstance(activity, Problem):
-                raise activity
-            if name is not None:
-                print_of_request = idempotency.fingerprint(b"activity", str(new.case_id).encode(), activity.fingerprint)
-                stored = await idempotency.claim(
-                    work.tx, principal.key_id, name, print_of_request, work.now, runtime.settings.idempotency_days
-                )
-                if stored:
-                    return {**stored.body, "duplicate": True}
-            [fate] = await record(work, [Posted(activity, new.case_id, trace)])
-            if isinstance(fate, Problem):
-                raise fate
-            answer = _answered(fate)
-            if name is not None:
-                await idempotency.remember(work.tx, principal.key_id, name, 202, answer)
-            return answer
-
-        return await attempts(runtime, body)
+        posted = _posted(runtime, new, False, telemetry.traceparent())
+        if isinstance(posted, Problem):
+            raise posted
+        return answered(await desk.activity(principal.key_id, key, posted, len(new.text)))
 
     @router.post(
         "/v1/activities/batch",
@@ -75,14 +55,13 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
         """Record activities, one a line; answers one line for each, with its own status."""
         trace = telemetry.traceparent()
 
-        async def together(group: Sequence[NewActivity]) -> Sequence[Recorded | Problem]:
-            return await attempts(runtime, lambda work: _record(work, group, history, trace))
+        def read(line: bytes) -> Posted | Problem:
+            try:
+                return _posted(runtime, NewActivity.model_validate_json(line), history, trace)
+            except ValidationError as wrong:
+                return invalid(explain(wrong))
 
-        async def handle(group: Sequence[NewActivity]) -> Sequence[lines.Fate]:
-            fates = await lines.each_its_own(group, together)
-            return [fate if isinstance(fate, Problem) else _answered(fate) for fate in fates]
-
-        return await lines.answer(request, _read, handle)
+        return await lines.answer(request, read, desk.activity_lines)
 
     @router.get("/v1/activities/unmatched", dependencies=[Depends(allow("read"))])
     async def get_unmatched(limit: Limit = 50, cursor: Cursor = None) -> Listing[WaitingActivity]:
@@ -103,30 +82,6 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
     return router
 
 
-def _read(line: bytes) -> NewActivity | Problem:
-    try:
-        return NewActivity.model_validate_json(line)
-    except ValidationError as wrong:
-        return invalid(explain(wrong))
-
-
-async def _record(
-    work: Work[CaseFile], group: Sequence[NewActivity], history: bool, trace: str | None
-) -> list[Recorded | Problem]:
-    made = [normalized(work, new, history) for new in group]
-    posted = [
-        Posted(activity, new.case_id, trace)
-        for activity, new in zip(made, group, strict=True)
-        if not isinstance(activity, Problem)
-    ]
-    fates = iter(await record(work, posted))
-    return [each if isinstance(each, Problem) else next(fates) for each in made]
-
-
-def _answered(recorded: Recorded) -> Answered:
-    return ActivityRecorded(
-        activity_id=recorded.activity_id,
-        case_id=recorded.case_id,
-        waiting=recorded.case_id is None,
-        duplicate=recorded.duplicate,
-    ).model_dump(mode="json")
+def _posted(runtime: Runtime[CaseFile], new: NewActivity, history: bool, trace: str | None) -> Posted | Problem:
+    activity = normalized(new, runtime.ids.new(), runtime.clock.now(), history)
+    return activity if isinstance(activity, Problem) else Posted(activity, new.case_id, trace)

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from fastapi import Response
 from pydantic import JsonValue
 from sqlalchemy import Row
 
@@ -12,8 +13,16 @@ from services.intake.model import Attachment, case_number
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
-from shared.db import from_json
+from shared.db import from_json, to_json
 from shared.http import Answer
+from shared.idempotency import EXPIRES
+
+
+def answered(answer: tuple[dict[str, Any], datetime | None]) -> Response:
+    """202, and until when its Idempotency-Key gives it again."""
+    body, expires_at = answer
+    headers = {EXPIRES: expires_at.isoformat()} if expires_at else None
+    return Response(to_json(body), 202, headers, media_type="application/json")
 
 
 class ContactAccepted(Answer):

@@ -19,6 +19,7 @@ from shared.db import is_data_error, to_json
 from shared.errors import Problem
 
 GROUP = 500  # lines a transaction
+GROUP_BYTES = 8 * 1_048_576
 LINES_LIMIT = 50_000  # of one request
 LINE_BYTES = 1_048_576
 ANSWERED = 202
@@ -39,27 +40,34 @@ class Line(Generic[T]):
 async def answer(
     request: Request,
     read: Callable[[bytes], T | Problem],
-    handle: Callable[[Sequence[T]], Awaitable[Sequence[Fate]]],
+    handle: Callable[[Sequence[T], int], Awaitable[Sequence[Fate]]],
 ) -> Response:
-    """Read each line, handle the good ones in groups, and answer every one."""
+    """Read each line, handle the good ones in groups, of so many bytes, and answer every one."""
     out = bytearray()
     group: list[Line[T]] = []
+    size = 0
     try:
         async for number, raw in _lines(request):
             said = raw if isinstance(raw, Problem) else read(raw)
             group.append(Line(number, said))
-            if len(group) == GROUP:
-                out += await _fates(group, handle)
-                group = []
+            size += 0 if isinstance(raw, Problem) else len(raw)
+            if len(group) == GROUP or size > GROUP_BYTES:
+                out += await _fates(group, size, handle)
+                group, size = [], 0
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it; what was committed is found again by its external_id
-    out += await _fates(group, handle)
+    out += await _fates(group, size, handle)
     return Response(bytes(out), media_type="application/x-ndjson")
 
 
-async def _fates(group: Sequence[Line[T]], handle: Callable[[Sequence[T]], Awaitable[Sequence[Fate]]]) -> bytes:
+async def _fates(
+    group: Sequence[Line[T]], size: int, handle: Callable[[Sequence[T], int], Awaitable[Sequence[Fate]]]
+) -> bytes:
     good = [line.said for line in group if not isinstance(line.said, Problem)]
-    fates = iter(await handle(good) if good else ())
+    try:
+        fates = iter(await handle(good, size) if good else ())
+    except Problem as problem:  # no place for them
+        fates = iter([problem] * len(good))
     out = [_written(line.number, line.said if isinstance(line.said, Problem) else next(fates)) for line in group]
     return "".join(out).encode()
 

@@ -66,7 +66,7 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
             contact = quarantine.salvage(row)
             if contact is None:
                 raise conflict("unreadable", "Nothing of it can be read. Drop it, and ask the sender to write again.")
-            [result] = await accept(work, [contact], trace)
+            [result] = await accept(work, [contact], [trace])
             if isinstance(result, Problem):
                 raise result
             await quarantine.settle(work.tx, id, "released", principal.name, None, result.contact_id, work.now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from services.intake import redact
@@ -39,18 +40,18 @@ class Posted:
     traceparent: str | None = None
 
 
-def normalized(work: Work[CaseFile], new: NewActivity, history: bool = False) -> Activity | Problem:
+def normalized(new: NewActivity, activity_id: UUID, now: datetime, history: bool) -> Activity | Problem:
     """With an id, in UTC, redacted. A reply is public where nothing is said."""
     stated = new.occurred_at
-    if stated and stated > work.now + AHEAD:
+    if stated and stated > now + AHEAD:
         return invalid(f"occurred_at is {stated.isoformat()}, in the future. Send the time it happened.")
     return redact.activity(
         Activity(
-            id=work.ids.new(),
+            id=activity_id,
             kind=new.kind,
-            occurred_at=min(stated, work.now) if stated else work.now,
+            occurred_at=min(stated, now) if stated else now,
             stated_at=stated.isoformat() if stated else None,
-            received_at=work.now,
+            received_at=now,
             source=new.source,
             thread=new.thread,
             external_id=new.external_id,
@@ -161,10 +162,10 @@ def _answer(
     activity = posted.activity
     if posted.case_id and posted.case_id not in named:
         return not_found("case", posted.case_id)
-    if activity.id in refused:
+    key = activity_mark(activity, posted.case_id)
+    if (held[key].subject_id if key else activity.id) in refused:
         detail = "Too many activities wait for the first contact of their thread. Post the contact, then repeat."
         return Problem(429, "too-many-waiting", detail, {"Retry-After": "60"})
-    key = activity_mark(activity, posted.case_id)
     if key is None or held[key].subject_id == activity.id:
         return Recorded(activity.id, targets[activity.id])
     owner = held[key]

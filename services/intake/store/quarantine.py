@@ -31,24 +31,26 @@ class Held:
     salvage: Contact | None
 
 
-async def keep(tx: Tx, held: Held) -> None:
-    sender = held.salvage.customer.email if held.salvage else None
-    row = {
-        "id": held.id,
-        "received_at": held.received_at,
-        "channel": held.channel,
-        "source": held.source,
-        "mailbox": held.mailbox,
-        "sender": sender,
-        "reason": held.reason,
-        "detail": held.detail,
-        "size": held.size,
-        "raw": held.raw,
-        "sha256": held.sha256,
-        "salvage": held.salvage.model_dump(mode="json") if held.salvage else None,
-        "state": "open",
-    }
-    await bulk.insert_new(tx, tables.quarantine, [row])
+async def keep(tx: Tx, held: Sequence[Held]) -> None:
+    rows = [
+        {
+            "id": each.id,
+            "received_at": each.received_at,
+            "channel": each.channel,
+            "source": each.source,
+            "mailbox": each.mailbox,
+            "sender": each.salvage.customer.email if each.salvage else None,
+            "reason": each.reason,
+            "detail": each.detail,
+            "size": each.size,
+            "raw": each.raw,
+            "sha256": each.sha256,
+            "salvage": each.salvage.model_dump(mode="json") if each.salvage else None,
+            "state": "open",
+        }
+        for each in held
+    ]
+    await bulk.insert_new(tx, tables.quarantine, rows)
 
 
 async def listing(tx: Tx, state: str | None, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row[Any]]:
