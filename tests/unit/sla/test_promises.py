@@ -205,7 +205,7 @@ class TestEdits:
         shorter = {**DUBLIN, "weekly": {"wed": [["12:00", "17:00"]]}, "effective_from": "2026-11-04"}
         made = [(LONG_AGO, "calendar", "dublin", DUBLIN), (LONG_AGO, "policy", "p", of)]
         desk = Desk(edits(*made)).play(story.events)
-        assert desk.clock("first_reply").due_at == m(60 * 25)  # Wednesday 11:00
+        assert desk.clock("first_reply").due_at == m(60 * 26)  # Wednesday noon
         desk.replan(edits(*made, (m(30), "calendar", "dublin", shorter)), m(30))
         assert desk.clock("first_reply").due_at == m(60 * 29)  # seven hours on Tuesday, three on Wednesday
 
