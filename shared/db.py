@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from shared import points
+from shared.sealing import Seal
 
 POOL_SIZE = 12
 POOL_OVERFLOW = 8
@@ -30,8 +31,15 @@ def _prepared(sql: str) -> TextClause:
 class Tx:
     """One open transaction. ``:name`` binds a parameter; write casts as ``CAST(:ids AS uuid[])``, never ``:ids::``."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: AsyncConnection, sealing: Seal | None) -> None:
+        self._connection, self._sealing = connection, sealing
+
+    @property
+    def seal(self) -> Seal:
+        """For what is stored sealed."""
+        if self._sealing is None:
+            raise LookupError("this database was opened without the key that seals stored secrets")
+        return self._sealing
 
     async def rows(self, sql: str, **parameters: Any) -> Sequence[Row[Any]]:
         await points.reach("db.statement")
@@ -56,8 +64,8 @@ class Tx:
 class Database:
     """The schema of one service. Every connection has it as its ``search_path``."""
 
-    def __init__(self, url: str, schema: str, pool_size: int = POOL_SIZE) -> None:
-        self.schema = schema
+    def __init__(self, url: str, schema: str, pool_size: int = POOL_SIZE, seal: Seal | None = None) -> None:
+        self.schema, self._seal = schema, seal
         self._url = url
         self._connect = {
             "timeout": 10,
@@ -88,7 +96,7 @@ class Database:
         """Commit at the end of the block, roll back on any exception."""
         await points.reach("db.begin")
         async with self.engine.connect() as connection, connection.begin() as transaction:
-            yield Tx(connection)
+            yield Tx(connection, self._seal)
             await points.reach("db.commit")
             await transaction.commit()
             await points.reach("db.committed")

@@ -17,7 +17,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 
-from shared import leases, migrate, operations, telemetry
+from shared import leases, migrate, operations, sealing, telemetry
 from shared.auth import Keys
 from shared.batch import Service
 from shared.clock import DatabaseClock
@@ -30,6 +30,7 @@ from shared.log import Log, LogMisconfigured
 from shared.log.kafka import KafkaConfig, KafkaLog
 from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
+from shared.sealing import Seal
 from shared.service import Assemble, Part, Runner
 from shared.settings import Settings
 
@@ -58,15 +59,16 @@ class Base:
     ids: Ids
     own: Database  # for the clock and the keys
     postgres: EmbeddedPostgres | None
+    seal: Seal
 
     def database(self, schema: str) -> Database:
-        return Database(self.url, schema)
+        return Database(self.url, schema, seal=self.seal)
 
 
 @asynccontextmanager
 async def base(settings: Settings, attach: bool = False) -> AsyncIterator[Base]:
     """The database, embedded where no URL is set, and its time. ``attach``: also where `tocsin up` runs it already."""
-    postgres = None
+    postgres, seal = None, sealing.load(settings)
     if settings.database_url is None and attach and (running := running_url(settings.data_dir)):
         url = running
     elif settings.database_url is None:
@@ -79,7 +81,7 @@ async def base(settings: Settings, attach: bool = False) -> AsyncIterator[Base]:
     own = Database(auth_url, "auth", pool_size=2)
     try:
         await _first_sample(clock, own)
-        yield Base(settings, url, clock, Ids(clock), own, postgres)
+        yield Base(settings, url, clock, Ids(clock), own, postgres, seal)
     finally:
         await own.close()
         if postgres is not None:

@@ -18,6 +18,7 @@ from shared.db import Tx, from_json, to_json
 from shared.errors import Problem, conflict, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag, expected_version
 from shared.runtime import Runtime
+from shared.sealing import each_secret, hidden
 
 C = TypeVar("C")
 MAX_RESOURCES = 10_000  # of one kind
@@ -55,7 +56,6 @@ class Kind:
     model: type[BaseModel]
     check: Callable[[str, Any, Snapshot], None] = lambda _name, _spec, _snapshot: None  # raises Problem
     uses: Callable[[Snapshot, str], list[str]] = lambda _snapshot, _name: []
-    shown: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda body: body  # hides secrets
     kept: Callable[[Any, Mapping[str, Any] | None], dict[str, Any]] = field(
         default=lambda spec, _before: spec.model_dump(mode="json", exclude_unset=True)
     )  # what is stored, given the spec and what stood before
@@ -91,7 +91,7 @@ async def snapshot(tx: Tx, at_version: int) -> Snapshot:
     rows = await tx.rows("SELECT kind, name, version, body, updated_at, updated_by FROM resource ORDER BY kind, name")
     found: dict[str, dict[str, Resource]] = {}
     for row in rows:
-        made = Resource(row.kind, row.name, row.version, from_json(row.body), row.updated_at, row.updated_by)
+        made = Resource(row.kind, row.name, row.version, _opened(tx, row.body), row.updated_at, row.updated_by)
         found.setdefault(row.kind, {})[row.name] = made
     return Snapshot(at_version, found)
 
@@ -112,7 +112,7 @@ async def put(
     if expected is not None and expected != standing:
         detail = f"{kind} {name} is at version {standing}, not {expected}. GET it, merge your change, and repeat."
         raise Problem(412, "precondition-failed", detail)
-    if before and from_json(before.body) == body:
+    if before and _opened(tx, before.body) == body:
         return Resource(kind, name, standing, body, before.updated_at, before.updated_by)
     latest = await tx.scalar(
         "SELECT coalesce(max(version), 0) FROM resource_version WHERE kind = :kind AND name = :name",
@@ -120,7 +120,14 @@ async def put(
         name=name,
     )
     made = Resource(kind, name, int(latest) + 1, body, now, by)
-    values = {"kind": kind, "name": name, "version": made.version, "body": to_json(body), "now": now, "by": by}
+    values = {
+        "kind": kind,
+        "name": name,
+        "version": made.version,
+        "body": to_json(each_secret(body, lambda text: tx.seal.seal(text))),
+        "now": now,
+        "by": by,
+    }
     await tx.run(
         "INSERT INTO resource (kind, name, version, body, updated_at, updated_by)"
         " VALUES (:kind, :name, :version, CAST(:body AS jsonb), :now, :by) ON CONFLICT (kind, name) DO UPDATE SET"
@@ -135,6 +142,10 @@ async def put(
     )
     await touch(tx)
     return made
+
+
+def _opened(tx: Tx, stored: str) -> dict[str, Any]:
+    return each_secret(from_json(stored), lambda text: tx.seal.open(text))
 
 
 async def delete(tx: Tx, kind: str, name: str, by: str, now: datetime) -> None:
@@ -181,7 +192,7 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
             version=resource.version,
             updated_at=resource.updated_at,
             updated_by=resource.updated_by,
-            **{k: v for k, v in kind.shown(resource.body).items() if k not in READ_ONLY},
+            **{k: v for k, v in hidden(resource.body).items() if k not in READ_ONLY},
         )
 
     async def write(

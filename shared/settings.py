@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     smtp_from: str = "tocsin@localhost"
     catch_all: str = "console"  # a destination's name: where an exhausted page goes
     admin_key: SecretStr | None = None
+    secret_key: SecretStr | None = None  # seals stored secrets; several by commas: the first seals, all open
     egress_allow: str = (
         ""  # networks and hosts inside ours that configured URLs may lead to: 10.1.0.0/16,hooks.internal
     )

@@ -44,6 +44,7 @@ class Stack:
             "TOCSIN_PUBLIC_URL": f"http://127.0.0.1:{port}",
             "TOCSIN_DATA_DIR": str(self.folder / "data"),
             "TOCSIN_ADMIN_KEY": self.key,
+            "TOCSIN_SECRET_KEY": "seals what tests store",
             "TOCSIN_SLACK_TOKEN": "xoxb-tests",
             "TOCSIN_SLACK_SIGNING_SECRET": SIGNING_SECRET,
             "TOCSIN_SLACK_API_URL": self.sinks.slack_url,

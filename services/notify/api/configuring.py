@@ -47,7 +47,6 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             DestinationSpec,  # a union, each of whose members is a Spec
             check=check_destination,
             uses=destination_uses,
-            shown=lambda body: {name: value for name, value in body.items() if name != "secret"},
             kept=_keep_secret,
         ),
         Kind(SCHEDULE, "/v1/schedules", ScheduleSpec, check=_check_schedule, uses=_schedule_uses),

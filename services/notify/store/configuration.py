@@ -94,13 +94,18 @@ async def remove_override(tx: Tx, name: str, override_id: UUID) -> bool:
 
 async def signing_key(tx: Tx) -> str:
     """The secret that signs the links in mails; the same for every replica."""
-    return str(await tx.scalar("SELECT value FROM signing_key WHERE name = 'links'"))
+    sealed = await tx.scalar("SELECT value FROM signing_key WHERE name = 'links'")
+    key = tx.seal.open(str(sealed))
+    if key is None:
+        raise LookupError("the key of our links was sealed with another TOCSIN_SECRET_KEY: add that one after a comma")
+    return key
 
 
 async def first_start(tx: Tx, now: datetime) -> None:
     """What one contact needs to end in a page on the console."""
     await tx.run(
-        "INSERT INTO signing_key (name, value) VALUES ('links', :value) ON CONFLICT DO NOTHING", value=secret("links")
+        "INSERT INTO signing_key (name, value) VALUES ('links', :value) ON CONFLICT DO NOTHING",
+        value=tx.seal.seal(secret("links")),
     )
     snapshot = await resources.snapshot(tx, await resources.version(tx, "FOR UPDATE"))
     made: Mapping[tuple[str, str], Any] = {

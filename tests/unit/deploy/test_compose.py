@@ -88,7 +88,7 @@ def test_the_settings_are_ones_that_the_program_reads(name: str, monkeypatch: py
     assert all(is_setting(variable) for variable in written)
     for variable, value in written.items():
         if value is not None:
-            monkeypatch.setenv(variable, interpolated(value, {"TOCSIN_ADMIN_KEY": "k"}))
+            monkeypatch.setenv(variable, interpolated(value, {"TOCSIN_ADMIN_KEY": "k", "TOCSIN_SECRET_KEY": "s"}))
     settings = Settings()
     assert settings.bootstrap_servers == "kafka:9092"
     assert settings.database_url

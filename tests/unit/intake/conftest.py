@@ -23,6 +23,7 @@ from shared.http import create_app
 from shared.ids import Ids
 from shared.log import Log
 from shared.runtime import Runtime
+from shared.sealing import Seal
 from shared.settings import Settings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
@@ -121,7 +122,14 @@ async def assembled(postgres: str, clock: ManualClock, seed: int, key: str) -> I
     """A replica: its own connections and ids."""
     ids = Ids(clock, seed=seed)
     own = Database(postgres, "auth", pool_size=2)
-    runtime = Runtime(Settings(), service(), Database(postgres, "intake"), clock, ids, cast(Log, NoLog()))
+    runtime = Runtime(
+        Settings(),
+        service(),
+        Database(postgres, "intake", seal=Seal(["a key for tests only"])),
+        clock,
+        ids,
+        cast(Log, NoLog()),
+    )
     app = create_app("intake", [assemble(runtime).router], Keys(own, clock, ids), 1_000_000)
     settings = runtime.settings
     limits = {"": settings.body_limit, "/v1/contacts/batch": settings.batch_body_limit}

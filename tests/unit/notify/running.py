@@ -24,6 +24,7 @@ from shared.http import create_app
 from shared.ids import Ids
 from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
+from shared.sealing import Seal
 from shared.service import Assembly
 from shared.settings import Settings
 from tests.stand_ins.slack import Slack
@@ -44,6 +45,9 @@ class AllKeys(Keys):
     async def authenticate(self, authorization: str | None) -> Principal:
         name = (authorization or "Bearer nobody").removeprefix("Bearer ")
         return Principal(UUID(int=1), name, frozenset(["admin"]))
+
+
+SEAL = Seal(["a key for tests only"])
 
 
 @dataclass
@@ -70,7 +74,7 @@ class Running:
     @classmethod
     async def join(cls, url: str, slack: Slack, mail: Mail, at: datetime, **settings: Any) -> Self:
         """A replica on tables that are there."""
-        clock, db, service = ManualClock(at), Database(url, "notify"), app.service()
+        clock, db, service = ManualClock(at), Database(url, "notify", seal=SEAL), app.service()
         known = {
             "slack_token": SecretStr("xoxb-test"),
             "slack_signing_secret": SecretStr("signing"),

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import icalendar
 import pytest
 
+from shared import resources
 from shared.contracts.clocks import ClockWithdrawn
 from shared.contracts.contacts import CustomerErased
 from shared.contracts.identity import derived
@@ -308,7 +309,9 @@ async def test_secrets_are_written_and_never_shown(notify: Running) -> None:
     written_back = await notify.client.put("/v1/destinations/hook", json=shown.json() | {"label": "Hook"})
     assert written_back.status_code == 200, written_back.text
     async with notify.runtime.db.transaction() as tx:
-        assert "MfKQ9" in await tx.scalar("SELECT body::text FROM resource WHERE name = 'hook'")
+        assert "MfKQ9" not in await tx.scalar("SELECT body::text FROM resource WHERE name = 'hook'")
+        kept = (await resources.snapshot(tx, 0)).of("destination")["hook"]
+        assert kept.body["secret"] == SECRET  # also where a later PUT left it out
 
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
