@@ -93,8 +93,8 @@ def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_e
     }
     for way, mail in mails.items():
         assert mail.to == scene.MAIL
-        opened_at = scene.at(scene.the_page(tocsin, cases[way]["case_id"])["opened_at"])
-        assert mail.at - opened_at >= scene.MAIL_AFTER, "never early"
+        due_at = scene.at(scene.the_clock(tocsin, cases[way]["case_id"])["due_at"])
+        assert mail.at - due_at >= scene.MAIL_AFTER, "never early"
     acknowledge_by_mail(tocsin, mails["mail"], cases["mail"]["case_id"])
     page = scene.the_page(tocsin, cases["api"]["case_id"])
     tocsin.post(f"/v1/pages/{page['id']}/acknowledge", {"by": "ana"})
