@@ -7,7 +7,7 @@ sorted inbox or idempotency keys first, then sorted cases, then their children.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import MetaData
 
 from shared import outbox, telemetry, timers
-from shared.contracts.decision import Decision
+from shared.contracts.decision import Decision, Fired, Replan
 from shared.contracts.envelope import Event, EventData
 from shared.db import Tx
 from shared.ids import Ids
@@ -70,6 +70,8 @@ class Service(Generic[S]):
     decide: Callable[[S, Any, datetime], Decision[S]]
     metadata: MetaData
     first_start: Callable[[Tx, datetime], Any] | None = None  # async; makes the objects of a first start, idempotent
+    # As much of cases as deciding about their fired timers needs; those it leaves out are planned anew, whole, first.
+    load_fired: Callable[[Tx, Sequence[Fired], datetime], Awaitable[Mapping[UUID, S]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,23 @@ class Work(Generic[S]):
         concerned = sorted({each.case_id for each in inputs})
         if missing := [c for c in concerned if c not in self._locked]:
             raise LookupError(f"{self.service.card.name} must lock case {missing[0]} before it decides about it")
-        before = await self.service.store.load(self.tx, concerned, self.now)
+        return await self._settle(inputs, await self.service.store.load(self.tx, concerned, self.now))
+
+    async def fire(self, fired: Sequence[Fired]) -> None:
+        """Decide about timers of locked cases, in the order given; raises what ``apply`` raises."""
+        if self.service.load_fired is None:
+            await self.apply([Input(each.case_id, each) for each in fired])
+            return
+        ready = await self.service.load_fired(self.tx, fired, self.now)
+        light = [Input(each.case_id, each) for each in fired if each.case_id in ready]
+        if light:
+            await self._settle(light, ready)
+        rest = [each for each in fired if each.case_id not in ready]
+        if rest:
+            first = [Input(case_id, Replan(case_id)) for case_id in sorted({each.case_id for each in rest})]
+            await self.apply([*first, *(Input(each.case_id, each) for each in rest)])
+
+    async def _settle(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         decisions = await self._fold(inputs, before)
         made: dict[UUID, list[Decision[S]]] = {}
         for each, decision in zip(inputs, decisions, strict=True):

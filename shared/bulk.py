@@ -14,7 +14,7 @@ from shared.db import Tx, to_json
 async def upsert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows, in order, or overwrite the given columns of those with the same primary key.
 
-    All rows have the same columns. Values of ``jsonb`` columns are anything that JSON can say.
+    All rows have the same columns. Values of ``jsonb`` columns are anything that JSON can say, or JSON as bytes.
     """
     await _write(tx, table, rows, True)
 
@@ -24,32 +24,63 @@ async def insert_new(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) ->
     await _write(tx, table, rows, False)
 
 
+async def update(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Overwrite the given columns of the rows with these primary keys. Cheaper than ``upsert`` for a few columns."""
+    if rows:
+        await tx.run(_update(table, tuple(rows[0])), **_arrays(table, rows))
+
+
 async def _write(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], overwrite: bool) -> None:
-    if not rows:
-        return
-    columns = tuple(rows[0])
+    if rows:
+        await tx.run(_statement(table, tuple(rows[0]), overwrite), **_arrays(table, rows))
+
+
+def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     values: dict[str, list[Any]] = {}
-    for name in columns:
+    for name in rows[0]:
         found = [row[name] for row in rows]
         json = isinstance(table.c[name].type, JSONB)
-        values[f"p_{name}"] = [None if each is None else to_json(each) for each in found] if json else found
-    await tx.run(_statement(table, columns, overwrite), **values)
+        values[f"p_{name}"] = [_text(each) for each in found] if json else found
+    return values
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else value.decode() if isinstance(value, bytes) else to_json(value)
 
 
 @lru_cache(maxsize=256)
 def _statement(table: Table, columns: tuple[str, ...], overwrite: bool) -> str:
+    arrays, selected = _unnested(table, columns)
+    listed = ", ".join(f'"{name}"' for name in columns)
+    keys = [column.name for column in table.primary_key.columns]
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
+    return (
+        f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(selected)}"
+        f" FROM unnest({arrays}) WITH ORDINALITY AS n ({listed}, nth_) ORDER BY nth_"
+        f" ON CONFLICT ({', '.join(keys)}) DO {f'UPDATE SET {updates}' if overwrite and updates else 'NOTHING'}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _update(table: Table, columns: tuple[str, ...]) -> str:
+    arrays, selected = _unnested(table, columns, "n_")
+    keys = [column.name for column in table.primary_key.columns]
+    changes = [f'"{name}" = {value}' for name, value in zip(columns, selected, strict=True) if name not in keys]
+    found = [f'{table.name}."{name}" = "n_{name}"' for name in keys]
+    listed = ", ".join(f'"n_{name}"' for name in columns)
+    return (
+        f"UPDATE {table.name} SET {', '.join(changes)} FROM unnest({arrays}) AS n ({listed})"
+        f" WHERE {' AND '.join(found)}"
+    )
+
+
+def _unnested(table: Table, columns: tuple[str, ...], prefix: str = "") -> tuple[str, list[str]]:
+    """Arrays of parameters, and how each column of theirs is read."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays, selected = [], []
     for name in columns:
         json = isinstance(table.c[name].type, JSONB)
         kind = "text" if json else table.c[name].type.compile(dialect)
         arrays.append(f"CAST(:p_{name} AS {kind}[])")
-        selected.append(f'CAST("{name}" AS jsonb)' if json else f'"{name}"')
-    listed = ", ".join(f'"{name}"' for name in columns)
-    keys = [column.name for column in table.primary_key.columns]
-    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
-    return (
-        f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(selected)}"
-        f" FROM unnest({', '.join(arrays)}) WITH ORDINALITY AS n ({listed}, nth_) ORDER BY nth_"
-        f" ON CONFLICT ({', '.join(keys)}) DO {f'UPDATE SET {updates}' if overwrite and updates else 'NOTHING'}"
-    )
+        selected.append(f'CAST("{prefix}{name}" AS jsonb)' if json else f'"{prefix}{name}"')
+    return ", ".join(arrays), selected

@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Row, TextClause, text
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -28,6 +30,13 @@ def _prepared(sql: str) -> TextClause:
     return text(sql)
 
 
+@lru_cache(maxsize=1024)
+def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement with ``$1`` for ``:name``, and the names in order."""
+    compiled = text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
 class Tx:
     """One open transaction. ``:name`` binds a parameter; write casts as ``CAST(:ids AS uuid[])``, never ``:ids::``."""
 
@@ -45,6 +54,21 @@ class Tx:
         await points.reach("db.statement")
         result = await self._connection.execute(_prepared(sql), parameters)
         return result.fetchall()
+
+    async def records(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
+        """Rows as the driver gives them, as tuples: for many rows, where it shows. Cast ``jsonb`` to text."""
+        await points.reach("db.statement")
+        raw = await self._connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert driver is not None
+        if not driver.is_in_transaction():
+            await self._connection.execute(_prepared("SELECT"))  # begins it, as the engine knows
+        statement, names = _positional(sql)
+        try:
+            found: Sequence[Sequence[Any]] = await driver.fetch(statement, *(parameters[name] for name in names))
+        except (PostgresError, InterfaceError) as wrong:
+            raise DBAPIError(sql, None, wrong) from wrong
+        return found
 
     async def run(self, sql: str, **parameters: Any) -> int:
         """Run a statement and give the number of rows it changed."""

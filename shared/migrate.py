@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.batch import Service
 from shared.db import Database
@@ -48,6 +49,18 @@ async def upgrade(db: Database, service: Service[Any]) -> None:
         await connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {db.schema}"))
         await connection.run_sync(lambda sync: command.upgrade(_config(service, sync), "head"))
+        await _store(connection, service.metadata)
+
+
+async def _store(connection: AsyncConnection, metadata: MetaData) -> None:
+    """Give each table the storage parameters of its ``info["storage"]``, where it has others."""
+    for table in metadata.sorted_tables:
+        wanted = [f"{name}={value}" for name, value in table.info.get("storage", {}).items()]
+        found = await connection.execute(
+            text("SELECT reloptions FROM pg_class WHERE oid = to_regclass(:name)"), {"name": table.name}
+        )
+        if wanted and set(wanted) != set(found.scalar_one() or ()):
+            await connection.execute(text(f"ALTER TABLE {table.name} SET ({', '.join(wanted)})"))
 
 
 async def is_current(db: Database, service: Service[Any]) -> bool:

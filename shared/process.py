@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import time
@@ -36,6 +37,7 @@ from shared.settings import Settings
 
 DATABASE_WITHIN_S = 60.0  # how long a start waits for the database
 REFUSED = ("28", "3D")  # classes of SQLSTATE: a wrong user or password, no such database
+GC_THRESHOLD = 10_000  # new objects before the collector looks; batches make many, none in cycles
 MIGRATED_WITHIN_S = 60.0  # how long a service waits for `tocsin migrate`
 
 log = structlog.get_logger()
@@ -185,6 +187,9 @@ async def run(
         loop = asyncio.get_running_loop()
         for stopper in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stopper, runner.stop.set)
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         if ready is not None:
             ready(f"http://{settings.host}:{listening.getsockname()[1]}")
         await runner.run(app, listening, on.postgres.wait() if on.postgres else None)

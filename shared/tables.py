@@ -18,6 +18,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 _WHEN = DateTime(timezone=True)
+# Rows come and go: vacuum often, or the index's head fills with those that are gone.
+_QUEUE = {
+    "autovacuum_vacuum_scale_factor": 0.01,
+    "autovacuum_vacuum_threshold": 5000,
+    "autovacuum_vacuum_insert_scale_factor": 0.2,
+    "autovacuum_vacuum_cost_delay": 1,
+}
 
 
 def platform_tables(metadata: MetaData) -> None:
@@ -34,6 +41,7 @@ def _wire(metadata: MetaData) -> None:
         metadata,
         Column("case_id", Uuid, primary_key=True),
         Column("sequence", BigInteger, nullable=False, server_default="0"),
+        info={"storage": {"fillfactor": 70}},
     )
     Table(
         "inbox",
@@ -59,6 +67,7 @@ def _wire(metadata: MetaData) -> None:
         Column("body", LargeBinary, nullable=False),
         Column("written_at", _WHEN, nullable=False),
         Index("outbox_bucket", "bucket", "id"),
+        info={"storage": _QUEUE},
     )
     Table(
         "lease",
@@ -89,6 +98,7 @@ def _time_and_trouble(metadata: MetaData) -> None:
         Column("partition", SmallInteger, nullable=False),
         Column("version", Integer, nullable=False),
         Index("timer_due", "due_at", "subject", "step"),
+        info={"storage": _QUEUE},
     )
     Table(
         "parked",

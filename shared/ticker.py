@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from shared import inbox, parked, telemetry, timers
-from shared.batch import Input, Undecidable
+from shared.batch import Undecidable
 from shared.contracts.decision import Fired
 from shared.db import is_data_error
 from shared.log import LogUnavailable, Positions, partition_of
@@ -120,7 +120,7 @@ class Ticker:
                 log.error("parked timers", service=self._card.name, timers=len(aside), error=error)
             marked = [self._mark(each) for each in taken if each not in aside]
             if marked:
-                await work.apply([Input(each.case_id, each) for each in marked])
+                await work.fire(marked)
         done = self._runtime.clock.now()
         for each in taken:
             telemetry.FIRE_LAG.labels(self._card.name).observe(max(0.0, (done - each.due_at).total_seconds()))

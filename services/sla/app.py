@@ -12,7 +12,8 @@ from shared.service import Assembly, Loop
 
 
 def service() -> Service[Case]:
-    return Service(CARD, SlaStore(), decide, metadata, first_start)
+    store = SlaStore()
+    return Service(CARD, store, decide, metadata, first_start, store.load_fired)
 
 
 def assemble(runtime: Runtime[Case]) -> Assembly:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.sla.api import clocks, configuring, preview
+from services.sla.api import clocks, configuring, preview, replans
 from services.sla.model import Case
 from services.sla.store import SlaStore
 from shared.runtime import Runtime
@@ -13,4 +13,5 @@ def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:
     router.include_router(configuring.routes(runtime))
     router.include_router(preview.routes(runtime, store))
     router.include_router(clocks.routes(runtime))
+    router.include_router(replans.routes(runtime))
     return router

@@ -1,6 +1,7 @@
 """The shapes of sla's answers."""
 
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -72,6 +73,19 @@ class DerivationAnswer(Answer):
     libraries: str  # versions of the time zone and holiday data
     recomputed_due_at: datetime | None
     agrees: bool  # with what stands
+
+
+class ReplanAnswer(Answer):
+    """How far the open clocks follow an edit. ``calendars`` is null where the edit may touch any case."""
+
+    version: int  # of the configuration
+    state: Literal["running", "done", "superseded"]  # superseded: a later edit began again
+    calendars: list[str] | None
+    cases: int  # with clocks that it may touch, when it began
+    done: int
+    started_at: datetime
+    moved_at: datetime
+    finished_at: datetime | None
 
 
 class TriedAnswer(Answer):

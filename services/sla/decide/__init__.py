@@ -15,7 +15,7 @@ from services.sla.decide import facts, history
 from services.sla.decide.derive import Kept, derive
 from services.sla.decide.sentences import PROMISED, because
 from services.sla.decide.standing import composed, next_step
-from services.sla.decide.telling import Teller
+from services.sla.decide.telling import Teller, words
 from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise, Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
@@ -51,8 +51,12 @@ def _on_event(case: Case, event: Event, now: datetime) -> Decision[Case]:
     if isinstance(event.data, CustomerErased):
         if case.opening is None or case.opening.erased:
             return _unchanged(case, "There is nothing of the customer to erase.")
-        erased = replace(case, opening=facts.erased(case.opening))
-        return _unchanged(erased, "Identity and text were erased; clocks stay as they are.")
+        opening = facts.erased(case.opening)
+        said = words(opening, history.walk(opening, case.facts, case.folded))
+        return _unchanged(
+            replace(case, opening=opening, words=said),
+            "Identity and text were erased; clocks stay as they are.",
+        )
     opened, fact = facts.opening(event), facts.fact(event)
     known = facts.added(case.facts, fact) if fact else case.facts
     if known is case.facts and (opened is None or case.opening is not None):
@@ -69,11 +73,13 @@ def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
     case = replace(case, planned_with=case.configuration.version)
     if case.opening is None:
         return _unchanged(case, f"{reason}; clocks wait for the contact that opened the case.")
-    walk = history.walk(case.opening, case.facts, case.folded)
-    teller = Teller(case, walk, now)
+    opened = case.opening
+    walk = history.walk(opened, case.facts, case.folded)
+    said = words(opened, walk)
+    case, teller = replace(case, words=said), Teller(said, now)
     standing = {clock.id: clock for clock in case.clocks}
-    after = {clock.id: clock for clock in case.clocks if _is_final(clock, case.opening, case.folded)}
-    for each in derive(case.case_id, case.opening, walk, case.configuration, _kept(case)):
+    after = {clock.id: clock for clock in case.clocks if _is_final(clock, opened, case.folded)}
+    for each in derive(case.case_id, opened, walk, case.configuration, _kept(case)):
         if each.id not in after:
             was = standing.get(each.id)
             after[each.id] = teller.change(was, composed(case, each, was))
@@ -126,7 +132,10 @@ def _kept(case: Case) -> dict[UUID, Kept]:
 
 
 def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
-    """Announce the highest level that has passed, once: those below it are passed over."""
+    """Announce the highest level that has passed, once: those below it are passed over.
+
+    Asks only for the clock and the case's ``words``, so that a store may load no more than these.
+    """
     clock = next((each for each in case.clocks if each.id == fired.subject), None)
     if clock is None:
         return _unchanged(case, "The timer's clock is gone.")
@@ -138,9 +147,9 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
     if step.due_at > now:
         early = f"{step.step} is due only at {step.due_at.isoformat()}; the timer is set again."
         return Decision(case, Because(text=early), timers=(step,))
-    if case.opening is None:
+    if case.words is None:
         return _unchanged(case, "The case was never opened.")
-    teller = Teller(case, history.walk(case.opening, case.facts, case.folded), now)
+    teller = Teller(case.words, now)
     if clock.due_at is not None and clock.due_at <= now:
         after = _breached(clock, fired, teller, now)
     else:

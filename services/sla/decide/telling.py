@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from services.sla.decide.history import contexts
+from services.sla.decide import history
 from services.sla.decide.standing import next_step
-from services.sla.model import Case, Clock, Walk
+from services.sla.model import Clock, Opening, Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
 from shared.contracts.decision import CancelTimer, SetTimer
@@ -41,11 +41,29 @@ def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
     return told
 
 
+def words(opened: Opening, walk: Walk) -> events.CaseSummary:
+    """What a message says of the case, as it is known now."""
+    last = next(reversed(history.contexts(walk)), None)
+    return events.CaseSummary(
+        number=opened.number,
+        subject=opened.subject,
+        excerpt=opened.excerpt,
+        customer_name=opened.customer_name,
+        customer_tier=opened.customer_tier,
+        customer_country=opened.customer_country,
+        url=opened.url,
+        team=last.team if last else None,
+        priority=last.priority if last else Priority.NORMAL,
+        tags=last.tags if last else opened.tags,
+        routed=last.routed if last else None,
+    )
+
+
 class Teller:
     """Collects the events and timers of one decision."""
 
-    def __init__(self, case: Case, walk: Walk, now: datetime) -> None:
-        self._case, self._walk, self._now = case, walk, now
+    def __init__(self, words: events.CaseSummary, now: datetime) -> None:
+        self._words, self._now = words, now
         self.events: list[EventData] = []
         self.timers: list[SetTimer | CancelTimer] = []
 
@@ -97,7 +115,7 @@ class Teller:
         if kind in _ENDS.values():
             fields["breached"] = clock.breached_at is not None
         if announces:
-            fields |= {"fired_at": self._now, "summary": self._summary()}
+            fields |= {"fired_at": self._now, "summary": self._words}
         self.events.append(kind.model_validate(fields | more))
         return clock
 
@@ -126,22 +144,3 @@ class Teller:
             self.timers.append(CancelTimer(before.subject, before.step))
         if after is not None:
             self.timers.append(after)
-
-    def _summary(self) -> events.CaseSummary:
-        opened = self._case.opening
-        if opened is None:
-            raise ValueError("a clock was announced before its case was opened")
-        last = next(reversed(contexts(self._walk)), None)
-        return events.CaseSummary(
-            number=opened.number,
-            subject=opened.subject,
-            excerpt=opened.excerpt,
-            customer_name=opened.customer_name,
-            customer_tier=opened.customer_tier,
-            customer_country=opened.customer_country,
-            url=opened.url,
-            team=last.team if last else None,
-            priority=last.priority if last else Priority.NORMAL,
-            tags=last.tags if last else opened.tags,
-            routed=last.routed if last else None,
-        )

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.conditions import Condition
+from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import Channel, ClockState, Metric, Priority, Status
 
@@ -257,6 +258,7 @@ class Case:
     clocks: tuple[Clock, ...] = ()
     gone: Mapping[UUID, "Gone"] = field(default_factory=dict)  # clocks that were none and left no row
     planned_with: int | None = None  # version of the configuration that the clocks were derived with
+    words: CaseSummary | None = None  # what a message says, ready for when a timer fires; None until the case opened
 
 
 # A case's history, as far as it was walked

@@ -6,22 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row
 
-from services.sla.model import Case, Clock, Fact, Firing, Gone, Level, Opening, Pause, Terms, Walk
-from services.sla.store import tables
+from services.sla.model import Case, Clock, Fact, Gone, Opening, Walk
+from services.sla.store import rows, tables
 from services.sla.store.configuration import build
 from shared.batch import Change
-from shared.bulk import upsert
-from shared.contracts.envelope import Because
-from shared.contracts.words import ClockState, Metric, Status
+from shared.bulk import update, upsert
+from shared.contracts.clocks import CaseSummary
+from shared.contracts.decision import Fired
 from shared.db import Tx
 from shared.resources import Configured
 
 _opening, _walk = TypeAdapter(Opening), TypeAdapter(Walk)
 _facts, _gone = TypeAdapter(tuple[Fact, ...]), TypeAdapter(dict[UUID, Gone])
-_levels, _pauses = TypeAdapter(tuple[Level, ...]), TypeAdapter(tuple[Pause, ...])
-_shares, _statuses = TypeAdapter(tuple[float, ...]), TypeAdapter(tuple[Status, ...])
 
 
 class SlaStore:
@@ -30,36 +27,74 @@ class SlaStore:
 
     async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, Case]:
         configuration = await self.configuration.read(tx)
-        rows = await tx.rows(
-            "SELECT * FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id", ids=list(case_ids)
+        cases = await tx.records(
+            "SELECT case_id, CAST(opening AS text), CAST(facts AS text), CAST(folded AS text), CAST(gone AS text),"
+            " planned_with, CAST(words AS text) FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY case_id",
+            ids=list(case_ids),
         )
-        clocks = await tx.rows(
-            "SELECT * FROM clock WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id, metric, instance",
+        clocks = await tx.records(
+            f"SELECT {rows.CLOCK} FROM clock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY case_id, metric, instance",
             ids=list(case_ids),
         )
         standing: dict[UUID, list[Clock]] = {}
         for row in clocks:
-            standing.setdefault(row.case_id, []).append(clock_of(row))
+            clock = rows.clock_of(row)
+            standing.setdefault(clock.case_id, []).append(clock)
         found = {case_id: Case(case_id, configuration) for case_id in case_ids}
-        for row in rows:
-            found[row.case_id] = Case(
-                row.case_id,
+        for case_id, opening, facts, folded, gone, planned_with, words in cases:
+            found[case_id] = Case(
+                case_id,
                 configuration,
-                _opening.validate_json(row.opening) if row.opening else None,
-                _facts.validate_json(row.facts),
-                _walk.validate_json(row.folded) if row.folded else None,
-                tuple(standing.get(row.case_id, ())),
-                _gone.validate_json(row.gone),
-                row.planned_with,
+                _opening.validate_json(opening) if opening else None,
+                _facts.validate_json(facts),
+                _walk.validate_json(folded) if folded else None,
+                tuple(standing.get(case_id, ())),
+                {} if gone == "{}" else _gone.validate_json(gone),
+                planned_with,
+                CaseSummary.model_validate_json(words) if words else None,
             )
         return found
+
+    async def load_fired(self, tx: Tx, fired: Sequence[Fired], now: datetime) -> Mapping[UUID, Case]:
+        """Of each case only the clocks that fire and its words, and only where no edit waits to be planned for it."""
+        configuration = await self.configuration.read(tx)
+        found = await tx.records(
+            f"SELECT CAST(f.words AS text), {rows.columns('c')} FROM clock c JOIN case_facts f ON f.case_id = c.case_id"
+            " LEFT JOIN replan r ON r.version = :version"
+            " WHERE c.id = ANY(CAST(:clocks AS uuid[])) AND f.words IS NOT NULL"
+            " AND (f.planned_with >= :version OR r.finished_at IS NOT NULL OR c.calendar <> ALL (r.calendars))"
+            " ORDER BY c.case_id, c.metric, c.instance",
+            clocks=[each.subject for each in fired],
+            version=configuration.version,
+        )
+        words: dict[UUID, str] = {}
+        standing: dict[UUID, list[Clock]] = {}
+        for row in found:
+            clock = rows.clock_of(row[1:])
+            words[clock.case_id] = row[0]
+            standing.setdefault(clock.case_id, []).append(clock)
+        return {
+            case_id: Case(
+                case_id, configuration, clocks=tuple(clocks), words=CaseSummary.model_validate_json(words[case_id])
+            )
+            for case_id, clocks in standing.items()
+        }
 
     async def save(self, tx: Tx, changes: Sequence[Change[Case]], now: datetime) -> None:
         moved = [(change.before, change.after) for change in changes if change.after != change.before]
         before = {clock.id: clock for was, _ in moved for clock in was.clocks}
-        after = [clock for _, case in moved for clock in case.clocks]
+        pairs = [(before.pop(clock.id, None), clock) for _, case in moved for clock in case.clocks]
+        fired = [clock for was, clock in pairs if was is not None and was != clock and rows.only_fired(was, clock)]
+        whole = [clock for was, clock in pairs if was is None or (was != clock and not rows.only_fired(was, clock))]
         await upsert(tx, tables.case_facts, [_case_row(case) for was, case in moved if _case_moved(was, case)])
-        await upsert(tx, tables.clock, [_clock_row(clock) for clock in after if before.pop(clock.id, None) != clock])
+        planned = [case for was, case in moved if was.planned_with != case.planned_with and not _case_moved(was, case)]
+        await update(
+            tx, tables.case_facts, [{"case_id": each.case_id, "planned_with": each.planned_with} for each in planned]
+        )
+        await upsert(tx, tables.clock, [rows.of_clock(clock) for clock in whole])
+        await update(tx, tables.clock, [rows.of_firing(clock) for clock in fired])
         if before:
             await tx.run("DELETE FROM clock WHERE id = ANY(CAST(:ids AS uuid[]))", ids=sorted(before))
 
@@ -67,7 +102,8 @@ class SlaStore:
 def _case_moved(was: Case, case: Case) -> bool:
     """Whether anything but single clocks changed; a timer that fires changes no more than its clock."""
     return _open(was.clocks) != _open(case.clocks) or any(
-        getattr(was, name) != getattr(case, name) for name in ("opening", "facts", "folded", "gone", "planned_with")
+        getattr(was, name) is not getattr(case, name) and getattr(was, name) != getattr(case, name)
+        for name in ("opening", "facts", "folded", "gone", "words")
     )
 
 
@@ -79,75 +115,12 @@ def _case_row(case: Case) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "number": case.opening.number if case.opening else None,
-        "opening": _opening.dump_python(case.opening, mode="json") if case.opening else None,
-        "facts": _facts.dump_python(case.facts, exclude_defaults=True, mode="json"),
-        "folded": _walk.dump_python(case.folded, mode="json") if case.folded else None,
-        "gone": _gone.dump_python(dict(case.gone), mode="json"),
+        "opening": _opening.dump_json(case.opening) if case.opening else None,
+        "facts": _facts.dump_json(case.facts, exclude_defaults=True),
+        "folded": _walk.dump_json(case.folded) if case.folded else None,
+        "gone": _gone.dump_json(dict(case.gone)) if case.gone else b"{}",
         "gone_announced": sum(each.announced for each in case.gone.values()),
         "open_clocks": _open(case.clocks),
         "planned_with": case.planned_with,
+        "words": case.words.model_dump_json(exclude_defaults=True).encode() if case.words else None,
     }
-
-
-def _clock_row(clock: Clock) -> dict[str, Any]:
-    terms, firing = clock.terms, clock.firing
-    same = (
-        *("id", "case_id", "instance", "started_at", "due_at", "warned_at", "breached_at", "met_at", "ended_at"),
-        *("team", "history", "promised_at", "libraries", "version", "announced"),
-    )
-    return {name: getattr(clock, name) for name in same} | {
-        "metric": clock.metric.value,
-        "state": clock.state.value,
-        "policy": terms.policy,
-        "policy_version": terms.policy_version,
-        "calendar": terms.calendar,
-        "calendar_version": terms.calendar_version,
-        "zone": terms.zone,
-        "within": terms.within,
-        "warn_at": _shares.dump_python(terms.warn_at, mode="json"),
-        "pause_on": _statuses.dump_python(terms.pause_on, mode="json"),
-        "levels": _levels.dump_python(clock.levels, mode="json"),
-        "pauses": _pauses.dump_python(clock.pauses, mode="json"),
-        "warned_share": firing.warned_share,
-        "warned_fired_at": firing.warned_fired_at,
-        "breach_announced_at": firing.breached_at,
-        "breach_fired_at": firing.breach_fired_at,
-        "because": clock.because,
-    }
-
-
-def clock_of(row: Row[Any]) -> Clock:
-    """The clock in a row of its table."""
-    return Clock(
-        id=row.id,
-        case_id=row.case_id,
-        metric=Metric(row.metric),
-        instance=row.instance,
-        state=ClockState(row.state),
-        started_at=row.started_at,
-        terms=Terms(
-            within=row.within,
-            calendar=row.calendar,
-            zone=row.zone,
-            policy=row.policy,
-            policy_version=row.policy_version,
-            calendar_version=row.calendar_version,
-            warn_at=_shares.validate_json(row.warn_at),
-            pause_on=_statuses.validate_json(row.pause_on),
-        ),
-        promised_at=row.promised_at,
-        due_at=row.due_at,
-        levels=_levels.validate_json(row.levels),
-        pauses=_pauses.validate_json(row.pauses),
-        team=row.team,
-        history=row.history,
-        libraries=row.libraries,
-        ended_at=row.ended_at,
-        met_at=row.met_at,
-        breached_at=row.breached_at,
-        warned_at=row.warned_at,
-        firing=Firing(row.warned_share, row.warned_fired_at, row.breach_announced_at, row.breach_fired_at),
-        because=Because.model_validate_json(row.because),
-        version=row.version,
-        announced=row.announced,
-    )

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from services.sla import calendar
-from services.sla.model import Calendar, Clock
+from services.sla.model import ENDED, Calendar, Clock
 from services.sla.model.spec import CalendarSpec
-from services.sla.store.cases import clock_of
+from services.sla.store.rows import CLOCK, clock_of
 from shared.contracts.words import ClockState
 from shared.db import Tx, from_json
 from shared.ledger import Entry
@@ -34,6 +34,8 @@ async def listed(tx: Tx, wanted: Wanted) -> list[Clock]:
     parameters: dict[str, Any] = {"limit": wanted.limit + 1}
     if wanted.state:
         conditions.append("state = :state")
+        if wanted.state not in ENDED:
+            conditions.append("ended_at IS NULL")
         parameters["state"] = wanted.state.value
     if wanted.due_before:
         conditions.append("due_at < :due_before")
@@ -45,15 +47,15 @@ async def listed(tx: Tx, wanted: Wanted) -> list[Clock]:
         place, beyond = ("due_at", ">") if wanted.by_due else ("started_at", "<")
         conditions.append(f"({place}, id) {beyond} (CAST(:at AS timestamptz), CAST(:id AS uuid))")
         parameters |= {"at": wanted.after[0], "id": wanted.after[1]}
-    rows = await tx.rows(
-        f"SELECT * FROM clock WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit", **parameters
+    rows = await tx.records(
+        f"SELECT {CLOCK} FROM clock WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit", **parameters
     )
     return [clock_of(row) for row in rows]
 
 
 async def clock(tx: Tx, clock_id: UUID) -> Clock | None:
-    row = await tx.one("SELECT * FROM clock WHERE id = :id", id=clock_id)
-    return clock_of(row) if row else None
+    rows = await tx.records(f"SELECT {CLOCK} FROM clock WHERE id = :id", id=clock_id)
+    return clock_of(rows[0]) if rows else None
 
 
 async def knows(tx: Tx, case_id: UUID) -> bool:
@@ -63,7 +65,9 @@ async def knows(tx: Tx, case_id: UUID) -> bool:
 
 async def clocks_of(tx: Tx, case_id: UUID) -> list[Clock]:
     """All clocks of a case, newest first."""
-    rows = await tx.rows("SELECT * FROM clock WHERE case_id = :id ORDER BY started_at DESC, id DESC", id=case_id)
+    rows = await tx.records(
+        f"SELECT {CLOCK} FROM clock WHERE case_id = :id ORDER BY started_at DESC, id DESC", id=case_id
+    )
     return [clock_of(row) for row in rows]
 
 

@@ -61,15 +61,16 @@ class Sla:
                 taken = await timers.take(work.tx, due, free, self.clock.now())
                 if not taken:
                     return fired
-                await work.apply([Input(each.case_id, each) for each in taken])
+                await work.fire(taken)
                 fired += len(taken)
 
     async def replan(self) -> int:
-        """Re-plan until nothing is left; gives the number of steps that did something."""
-        steps, loop = 0, Replanning(self.runtime)
+        """Re-plan until nothing is left; gives how many cases were looked at."""
+        loop, before = Replanning(self.runtime), await self.rows("SELECT sum(seen) AS seen FROM replan")
         while await loop.step() == 0.0:
-            steps += 1
-        return steps
+            pass
+        after = await self.rows("SELECT sum(seen) AS seen FROM replan")
+        return int((after[0].seen or 0) - (before[0].seen or 0))
 
     async def loaded(self) -> Case:
         async with self.db.transaction() as tx:
