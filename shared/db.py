@@ -108,6 +108,7 @@ class Database:
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_TIMEOUT_S,
             json_deserializer=_as_text,
+            hide_parameters=True,  # they are people's words, and errors are logged
             connect_args=self._connect,
         )
 

@@ -45,6 +45,7 @@ T = TypeVar("T")
 PROBLEM_TYPE = "https://tocsin.dev/problems/"
 RETRY_AFTER_S = "1"
 MAX_CURSOR = 1_000
+CARD_DIGITS = 12  # of the shortest card number
 
 
 class Answer(BaseModel):
@@ -142,7 +143,12 @@ async def _known_query(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             listed = f" Known here: {', '.join(sorted(known))}." if known else " None is known here."
-            raise Problem(422, "invalid", f"Unknown query parameter '{name[:60]}'.{listed}")
+            raise Problem(422, "invalid", f"Unknown query parameter '{_echoed(name[:60])}'.{listed}")
+
+
+def _echoed(name: str) -> str:
+    """A name as the caller wrote it, but for digits that may be a card's: an answer is logged by others."""
+    return re.sub(r"\d", "*", name) if sum(map(str.isdigit, name)) >= CARD_DIGITS else name
 
 
 def _dependants(dependant: Any) -> list[Any]:
@@ -188,7 +194,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [
-        {"field": ".".join(map(str, e["loc"])), "message": e["msg"].removeprefix("Value error, ")}
+        {"field": _echoed(".".join(map(str, e["loc"]))), "message": e["msg"].removeprefix("Value error, ")}
         for e in error.errors()[:20]
     ]
     first = found[0] if found else {"field": "body", "message": "invalid"}

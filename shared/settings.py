@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         ""  # networks and hosts inside ours that configured URLs may lead to: 10.1.0.0/16,hooks.internal
     )
 
+    # Redaction in intake, beside card numbers
+    redact: str = "all"  # kinds: all, none, or names with commas
+    redact_patterns: dict[str, str] = {}  # a team's own: name → pattern of RE2, as JSON
+
     # Limits
     body_limit: int = 1_048_576  # bytes of one request, but for batches and raw email
     batch_body_limit: int = 64 * 1_048_576

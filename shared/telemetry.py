@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ EVENTS_HANDLED = Counter("tocsin_events_handled_total", "Events taken from the l
 EVENTS_PUBLISHED = Counter("tocsin_events_published_total", "Events appended to the log", ["service"])
 STEP_FAILURES = Counter("tocsin_step_failures_total", "Failed steps of a loop, each repeated", ["service", "loop"])
 DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message", ["kind", "state"])
+REDACTIONS = Counter("tocsin_redactions_total", "Things masked in what came in", ["kind"])
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )
@@ -47,6 +48,12 @@ GROUP_REFUSED = Counter(
 GROUP_REPLAYS = Counter("tocsin_group_replays_total", "Groups repeated one by one, for bad data in them", ["lane"])
 
 _tracer: trace.Tracer | None = None
+
+
+def count_redactions(counts: Mapping[str, int]) -> None:
+    """How much of what was masked, by kind."""
+    for kind, number in counts.items():
+        REDACTIONS.labels(kind).inc(number)
 
 
 def configure(service: str, level: str, otlp_endpoint: str | None) -> None:

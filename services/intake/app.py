@@ -1,6 +1,6 @@
 """Puts intake together."""
 
-from services.intake import CARD
+from services.intake import CARD, redact
 from services.intake.api import routes
 from services.intake.decide import decide
 from services.intake.model import CaseFile
@@ -16,6 +16,8 @@ def service() -> Service[CaseFile]:
 
 
 def assemble(runtime: Runtime[CaseFile]) -> Assembly:
+    settings = runtime.settings
+    redact.configure(redact.chosen(settings.redact), settings.redact_patterns)
     return Assembly(router=routes(runtime), ledger=reads.ledger)
 
 

@@ -24,7 +24,7 @@ class EventData(BaseModel):
     Unknown fields are ignored, so that a newer producer never stops an older consumer.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
     TYPE: ClassVar[str]
 
     case_id: UUID

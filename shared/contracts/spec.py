@@ -15,7 +15,7 @@ class Strict(BaseModel):
     """Unknown fields are refused, so that a misspelt one never silently does nothing; so is what no database
     stores: NUL characters, halves of surrogate pairs, integers beyond 64 bits; and endless nesting."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -76,14 +76,14 @@ class ContactAnswer(Answer):
     attachments: list[Attachment]
     automated: str | None
     history: bool
-    redactions: int
+    redactions: dict[str, int]
     remarks: list[str]
     because: Because
     erased_at: datetime | None
 
     @classmethod
     def of(cls, row: Row[Any]) -> "ContactAnswer":
-        stored = ("customer", "tags", "attributes", "attachments", "remarks", "because")
+        stored = ("customer", "tags", "attributes", "attachments", "redactions", "remarks", "because")
         values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
         read = {name: from_json(values[name]) for name in stored}
         return cls.model_validate(values | read | {"case_number": case_number(row.number)})

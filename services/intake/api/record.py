@@ -12,6 +12,7 @@ from services.intake.model.posted import AHEAD, NewActivity
 from services.intake.store import claims, contacts
 from services.intake.store.claims import Claim
 from services.intake.threads import Key, activity_mark, thread_key
+from shared import telemetry
 from shared.batch import Input, Work
 from shared.contracts.words import ActivityKind
 from shared.errors import Problem, conflict, invalid, not_found
@@ -45,7 +46,7 @@ def normalized(new: NewActivity, activity_id: UUID, now: datetime, history: bool
     stated = new.occurred_at
     if stated and stated > now + AHEAD:
         return invalid(f"occurred_at is {stated.isoformat()}, in the future. Send the time it happened.")
-    return redact.activity(
+    masked, counts = redact.activity(
         Activity(
             id=activity_id,
             kind=new.kind,
@@ -67,6 +68,8 @@ def normalized(new: NewActivity, activity_id: UUID, now: datetime, history: bool
             history=history,
         )
     )
+    telemetry.count_redactions(counts)
+    return masked
 
 
 async def record(work: Work[CaseFile], posted: Sequence[Posted]) -> list[Recorded | Problem]:

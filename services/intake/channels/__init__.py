@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.intake import redact
+from services.intake import language, redact
 from services.intake.channels import api, email
 from services.intake.channels.adapter import Adapter, Received, Rejected
 from services.intake.model import Contact
@@ -26,9 +26,15 @@ def read(channel: str, raw: bytes, received: Received) -> Contact | Rejected:
 def redacted(outcome: Contact | Rejected) -> Contact | Rejected:
     """Masked first and cut to the limits after, so that no number is cut in two to escape."""
     if isinstance(outcome, Contact):
-        return _cut(redact.contact(outcome))
-    salvage = _cut(redact.contact(outcome.salvage)) if outcome.salvage else None
+        return _told(_cut(redact.contact(outcome)))
+    salvage = _told(_cut(redact.contact(outcome.salvage))) if outcome.salvage else None
     return replace(outcome, detail=redact.text(outcome.detail).text, salvage=salvage)
+
+
+def _told(contact: Contact) -> Contact:
+    """With its language, where nobody said."""
+    found = None if contact.language else language.detect(contact.subject, contact.body)
+    return contact.model_copy(update={"language": found}) if found else contact
 
 
 def _cut(contact: Contact) -> Contact:

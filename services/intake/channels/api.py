@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from services.intake import redact
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.model import Contact, identity
 from services.intake.model.posted import AHEAD, NewContact
@@ -46,4 +47,4 @@ def explain(wrong: ValidationError) -> str:
         where = ".".join(map(str, each["loc"]))
         what = each["msg"].removeprefix("Value error, ")
         problems.append(f"{where}: {what}" if where else what)
-    return "; ".join(problems)
+    return redact.text("; ".join(problems)).text

@@ -66,7 +66,7 @@ class Contact(BaseModel):
     mail: Mail | None = None
     automated: str | None = None  # how we know that a machine wrote it; null for a person's
     history: bool = False
-    redactions: int = 0  # card numbers found and masked
+    redactions: dict[str, int] = {}  # how much of what was masked, by kind
     remarks: tuple[str, ...] = ()  # what was done to it, in plain words: "the body was cut at …"
 
     @property
@@ -85,7 +85,7 @@ class Contact(BaseModel):
                 *self.body.split(),
             )
             return sha256(repr(parts).encode()).digest()
-        later = {"occurred_at", "received_at", "attributes", "redactions", "remarks", "history"}
+        later = {"occurred_at", "received_at", "language", "attributes", "redactions", "remarks", "history"}
         content = self.model_dump_json(exclude=later) + json.dumps(self.attributes, sort_keys=True)
         return sha256(content.encode()).digest()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from services.intake.model import Activity, CaseFile, Filed, Standing
 from services.intake.store import tables
 from services.intake.store.tables import metadata
-from shared import bulk
+from shared import bulk, telemetry
 from shared.batch import Change
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
@@ -31,6 +31,8 @@ class IntakeStore:
         return {case_id: found.get(case_id) or CaseFile(case_id) for case_id in case_ids}
 
     async def save(self, tx: Tx, changes: Sequence[Change[CaseFile]], now: datetime) -> None:
+        for filed in (filed for c in changes for filed in c.after.contacts):
+            telemetry.count_redactions(filed.contact.redactions)
         contacts = [_contact_row(c.case_id, filed) for c in changes for filed in c.after.contacts]
         activities = [_activity_row(c.case_id, each) for c in changes for each in c.after.activities]
         files = [_case_row(c.after, now) for c in changes if _kept(c.after) != _kept(c.before)]

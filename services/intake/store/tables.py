@@ -87,7 +87,7 @@ contact = Table(
     Column("mail", JSONB),
     Column("automated", Text),
     Column("history", Boolean, nullable=False),
-    Column("redactions", Integer, nullable=False),
+    Column("redactions", JSONB, nullable=False),
     Column("remarks", JSONB, nullable=False),
     Column("because", JSONB, nullable=False),
     Column("erased_at", _when),
