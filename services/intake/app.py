@@ -17,7 +17,7 @@ def service() -> Service[CaseFile]:
 
 def assemble(runtime: Runtime[CaseFile]) -> Assembly:
     settings = runtime.settings
-    redact.configure(redact.chosen(settings.redact), settings.redact_patterns)
+    redact.configure(redact.named(settings.redact), settings.redact_patterns)
     return Assembly(router=routes(runtime), ledger=reads.ledger)
 
 

@@ -83,10 +83,17 @@ def _own(name: str, shape: str) -> Any:
     return pattern
 
 
-_in_use = _configured(ALL, {})
+@dataclass(slots=True)
+class _Choice:
+    """Made once, at the start of the process: after that masking is a function of its input alone."""
+
+    made: _Configured
 
 
-def chosen(setting: str) -> frozenset[str]:
+_choice = _Choice(_configured(ALL, {}))
+
+
+def named(setting: str) -> frozenset[str]:
     """The kinds that a setting names: ``all``, ``none``, or names with commas."""
     names = frozenset(name.strip() for name in setting.split(",") if name.strip())
     return ALL if names == {"all"} else names - {"none"}
@@ -97,25 +104,25 @@ def configure(names: frozenset[str] = ALL, own: Mapping[str, str] | None = None)
 
     ``own``: patterns of RE2 by name; the first group is masked, or all of it. Raises ``ValueError`` with what to do.
     """
-    global _in_use
-    _in_use = _configured(names, own or {})
+    _choice.made = _configured(names, own or {})
 
 
 def text(original: str, about: str = "", *, is_url: bool = False) -> Redacted:
     """Mask in a text; nothing else changes, not even its length. ``about`` names what the text is of."""
-    ours, own = _in_use.may_hold(f"{about} {original}" if about else original)
+    chosen = _choice.made
+    ours, own = chosen.may_hold(f"{about} {original}" if about else original)
     if not ours and not own:
         return Redacted(original, {})
     counts: Counter[str] = Counter()
     letters = list(original)
     current = original
-    for kind in (_in_use.kinds[n - 1] for n in sorted(ours - {0})):
+    for kind in (chosen.kinds[n - 1] for n in sorted(ours - {0})):
         found = [] if is_url and not kind.in_urls else list(kind.find(current, about))
         urls = cards.urls(current) if found and not kind.in_urls else []
         found = [(a, b) for a, b in found if not any(u <= a and b <= v for u, v in urls)]
         current = _mask(letters, current, found, kind.keep)
         counts[kind.name] += len(found)
-    for name, pattern in _in_use.own if own else ():
+    for name, pattern in chosen.own if own else ():
         found = list(spans(pattern, current))
         current = _mask(letters, current, found, (0, 0))
         counts[name] += len(found)
@@ -210,7 +217,7 @@ def _number(original: int | float) -> str:
 
 def contact(original: Contact) -> Contact:
     """Mask in every field that people fill in; identifiers are left as they are."""
-    if _in_use.may_hold(_SEPARATOR.join(_texts(original))) == (set(), False):
+    if _choice.made.may_hold(_SEPARATOR.join(_texts(original))) == (set(), False):
         return original
     mask = _Counting()
     who = original.customer

@@ -17,12 +17,22 @@ MAX_FUNCTION = 75
 NOWHERE = {"utils", "util", "helpers", "helper", "common", "misc", "lib", "base", "core"}
 
 PURE = {
-    "intake": ("model", "decide", "channels", "threads", "redact"),
+    "intake": ("model", "decide", "channels", "threads", "redact", "language"),
     "routing": ("model", "decide", "rules"),
     "sla": ("model", "decide", "calendar"),
     "notify": ("model", "decide", "oncall", "stages"),
 }
-PURE_LIBRARIES = {"pydantic", "cel_expr_python", "email_validator", "holidays", "phonenumbers", "tzdata"}
+PURE_LIBRARIES = {
+    "pydantic",
+    "cel_expr_python",
+    "email_validator",
+    "holidays",
+    "phonenumbers",
+    "pycld2",
+    "re2",
+    "stdnum",
+    "tzdata",
+}
 PURE_OF_OURS = ("shared.contracts", "shared.conditions")
 IMPURE_STANDARD = {
     *("asyncio", "concurrent", "contextvars", "ctypes", "fcntl", "ftplib", "http", "imaplib", "logging"),

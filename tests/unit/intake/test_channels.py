@@ -130,7 +130,7 @@ def test_the_json_of_the_documentation() -> None:
     assert contact.occurred_at == datetime(2026, 11, 22, 6, 3, tzinfo=UTC)
     assert contact.tags == ("payouts",)
     assert contact.customer.phone == "+35312345678"
-    assert contact.redactions == 0
+    assert contact.redactions == {}
 
 
 @pytest.mark.parametrize(
