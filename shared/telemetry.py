@@ -29,6 +29,7 @@ EVENTS_PUBLISHED = Counter("tocsin_events_published_total", "Events appended to 
 STEP_FAILURES = Counter("tocsin_step_failures_total", "Failed steps of a loop, each repeated", ["service", "loop"])
 DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message", ["kind", "state"])
 REDACTIONS = Counter("tocsin_redactions_total", "Things masked in what came in", ["kind"])
+WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what became of them", ["source", "outcome"])
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )

@@ -17,6 +17,7 @@ from tests.e2e.stack import Stack
 ANYBODY = {"/livez", "/readyz", "/asyncapi.json"}  # no key needed
 SIGNED = {
     "POST /v1/slack/interactions",
+    "POST /v1/hooks/{source}",
     "GET /v1/pages/{page_id}/action",
     "POST /v1/pages/{page_id}/action",
 }  # they prove themselves otherwise
@@ -40,6 +41,16 @@ NOTHING = (b"", b"null")  # as good as the defaults, where there are some
 LATER = "2099-01-01T00:00:00Z"
 VALID: dict[str, JSON] = {
     "POST /v1/contacts": scene.question(source="bad", thread="bad"),
+    "POST /v1/contacts/phone": {
+        "id": "bad", "source": "bad", "direction": "outbound", "outcome": "answered", "case_id": UNKNOWN_ID,
+        "started_at": "2026-11-22T07:03:00Z",
+    },
+    "POST /v1/contacts/chat": {
+        "id": "bad", "source": "bad",
+        "messages": [{"id": "1", "from": "customer", "at": "2026-11-22T07:03:00Z", "text": "bad"}],
+    },
+    "POST /v1/contacts/web": {"id": "bad", "source": "bad", "fields": {"message": "bad"}},
+    "PUT /v1/sources/{name}": {"kind": "standard", "secrets": ["whsec_" + "A" * 44]},
     "POST /v1/activities": scene.replied(UNKNOWN_ID),
     "POST /v1/cases/{id}/merge": {"into": UNKNOWN_ID, "by": "ana"},
     "POST /v1/quarantine/{id}/drop": {"reason": "spam"},

@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from services.intake.api import activities, cases, contacts, customers, quarantine, volumes
+from services.intake.api import activities, cases, contacts, customers, hooks, quarantine, rate, sources, volumes
 from services.intake.api.desk import Desk
 from services.intake.model import CaseFile
 from shared.runtime import Runtime
 
-ROOMS = (cases, quarantine, customers, volumes)
-INBOUND = (contacts, activities)
+ROOMS = (sources, cases, quarantine, customers, volumes, rate)
+INBOUND = (contacts, hooks, activities)
 
 
 def routes(runtime: Runtime[CaseFile]) -> APIRouter:

@@ -37,7 +37,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
         key: IdempotencyKey = None,
     ) -> Response:
         """Record one activity. When this answers, it is committed."""
-        posted = _posted(runtime, new, False, telemetry.traceparent())
+        posted = posted_activity(runtime, new, False, telemetry.traceparent())
         if isinstance(posted, Problem):
             raise posted
         return answered(await desk.activity(principal.key_id, key, posted, len(new.text)))
@@ -57,7 +57,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
 
         def read(line: bytes) -> Posted | Problem:
             try:
-                return _posted(runtime, NewActivity.model_validate_json(line), history, trace)
+                return posted_activity(runtime, NewActivity.model_validate_json(line), history, trace)
             except ValidationError as wrong:
                 return invalid(explain(wrong))
 
@@ -82,6 +82,6 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     return router
 
 
-def _posted(runtime: Runtime[CaseFile], new: NewActivity, history: bool, trace: str | None) -> Posted | Problem:
+def posted_activity(runtime: Runtime[CaseFile], new: NewActivity, history: bool, trace: str | None) -> Posted | Problem:
     activity = normalized(new, runtime.ids.new(), runtime.clock.now(), history)
     return activity if isinstance(activity, Problem) else Posted(activity, new.case_id, trace)
