@@ -147,6 +147,7 @@ def with_keys(operations_: list[Operation]) -> list[Operation]:
 
 def test_every_operation_that_takes_json_is_covered(all_operations: list[Operation]) -> None:
     taking = {each.name for each in all_operations if each.takes_json}
+    taking -= SIGNED
     assert taking <= VALID.keys(), f"give a valid body for {taking - VALID.keys()}"
 
 
