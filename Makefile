@@ -45,7 +45,8 @@ drift: $(READY) ## do the migrations make the tables of the code, and is the rou
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## accept rate, time to a team, lateness; ARGS=--kafka on Kafka
+bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka
+	-$(BIN)/python -m tests.bench.rules
 	$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"

@@ -72,6 +72,8 @@ class Service(Generic[S]):
     first_start: Callable[[Tx, datetime], Any] | None = None  # async; makes the objects of a first start, idempotent
     # As much of cases as deciding about their fired timers needs; those it leaves out are planned anew, whole, first.
     load_fired: Callable[[Tx, Sequence[Fired], datetime], Awaitable[Mapping[UUID, S]]] | None = None
+    # Asked of the inputs at hand besides the state of their cases; a fixed number of statements.
+    learn: Callable[[Tx, Mapping[UUID, S], Sequence["Input"], datetime], Awaitable[Mapping[UUID, S]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,10 @@ class Work(Generic[S]):
         concerned = sorted({each.case_id for each in inputs})
         if missing := [c for c in concerned if c not in self._locked]:
             raise LookupError(f"{self.service.card.name} must lock case {missing[0]} before it decides about it")
-        return await self._settle(inputs, await self.service.store.load(self.tx, concerned, self.now))
+        before = await self.service.store.load(self.tx, concerned, self.now)
+        if self.service.learn is not None:
+            before = await self.service.learn(self.tx, before, inputs, self.now)
+        return await self._settle(inputs, before)
 
     async def fire(self, fired: Sequence[Fired]) -> None:
         """Decide about timers of locked cases, in the order given; raises what ``apply`` raises."""

@@ -11,7 +11,8 @@ from shared.service import Assembly
 
 
 def service() -> Service[CaseState]:
-    return Service(CARD, RoutingStore(), decide, metadata, first_start)
+    store = RoutingStore()
+    return Service(CARD, store, decide, metadata, first_start, learn=store.learn)
 
 
 def assemble(runtime: Runtime[CaseState]) -> Assembly:

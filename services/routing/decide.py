@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.routing import rules
+from services.routing import recent, rules
 from services.routing.model import (
     MAX_HAND_OFFS,
     Assignment,
@@ -54,7 +54,9 @@ def decide(state: CaseState, what: object, now: datetime) -> Decided:
 
 
 def _contact(state: CaseState, contact: ContactReceived, now: datetime) -> Decided:
-    facts = ContactFacts.of(contact)
+    facts = ContactFacts.of(contact, state.recency.get(contact.contact_id))
+    if (told := recent.heard(contact, now)) is not None:
+        state = replace(state, heard=(*state.heard, told))
     if not state.contact_known:
         state = replace(state, contact=facts, contact_known=True)
     if state.assignment is not None:
@@ -63,7 +65,10 @@ def _contact(state: CaseState, contact: ContactReceived, now: datetime) -> Decid
     # An imported contact is placed when it came, so that its clocks are computed as if it had been routed then.
     at = min(contact.occurred_at, now) if contact.history else now
     version = state.configuration.ruleset.version
-    made = Assignment(found.team, found.priority, found.tags, version, found.rule, found.because, at, RULES)
+    made = Assignment(
+        found.team, found.priority, found.tags, version, found.rule, found.because, at, RULES, found.skills,
+        found.language,
+    )  # fmt: skip
     return _assign(state, made)
 
 
@@ -77,6 +82,8 @@ def _assign(state: CaseState, made: Assignment, reason: str | None = None) -> De
         ruleset_version=made.ruleset_version,
         rule=made.rule,
         because=made.because,
+        skills=made.skills,
+        language=made.language,
     )
     return Decision(_give(state, made, StepKind.ASSIGNED, reason), made.because, (event,))
 

@@ -1,7 +1,7 @@
 """What routing knows: the facts of a contact, compiled rules, the assignment of a case. Frozen values only. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Json
 
 from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
 from shared.conditions import Condition
+from shared.conditions.asked import Alternatives
 from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
@@ -67,7 +68,11 @@ Text = Annotated[str, BeforeValidator(_text)]
 
 
 class Person(BaseModel):
-    """The customer, as far as rules may know."""
+    """The customer, as far as rules may know.
+
+    ``contacts_24h`` and ``contacts_7d`` count this customer's contacts up to and with this one (``recent``); None where
+    nobody can tell: no id, email or phone, or an imported contact from long ago.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
@@ -77,6 +82,25 @@ class Person(BaseModel):
     name: Text | None = None
     tier: Text | None = None
     country: Text | None = None
+    contacts_24h: int | None = None
+    contacts_7d: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is kept of a contact to count by. ``customer`` is a digest of who it was."""
+
+    contact_id: UUID
+    customer: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recency:
+    """How many contacts a customer made in the last 24 hours and 7 days, with the one at hand."""
+
+    contacts_24h: int
+    contacts_7d: int
 
 
 class ContactFacts(BaseModel):
@@ -99,7 +123,11 @@ class ContactFacts(BaseModel):
     erased: bool = False
 
     @classmethod
-    def of(cls, contact: ContactReceived) -> Self:
+    def of(cls, contact: ContactReceived, recency: Recency | None = None) -> Self:
+        person = Person.model_validate(contact.customer)
+        if recency is not None:
+            counted = {"contacts_24h": recency.contacts_24h, "contacts_7d": recency.contacts_7d}
+            person = person.model_copy(update=counted)
         return cls(
             number=contact.case_number,
             at=contact.occurred_at,
@@ -112,12 +140,12 @@ class ContactFacts(BaseModel):
             tags=contact.tags,
             attributes=contact.attributes,
             url=contact.url,
-            customer=Person.model_validate(contact.customer),
+            customer=person,
         )
 
     def without_person(self) -> Self:
         """The same without identity and text; what counts are made of stays."""
-        kept = Person(tier=self.customer.tier, country=self.customer.country)
+        kept = self.customer.model_copy(update={"id": None, "email": None, "phone": None, "name": None})
         gone: dict[str, Any] = {"subject": None, "body": None, "attributes": {}, "url": None}
         return self.model_copy(update={**gone, "customer": kept, "erased": True})
 
@@ -131,6 +159,8 @@ class Match:
     priority: Priority
     tags: tuple[str, ...]
     because: Because
+    skills: tuple[str, ...] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +181,25 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule ready to be evaluated. ``reads`` are the fields its condition reads."""
+    """A rule ready to be evaluated. ``reads`` are the fields its condition reads, ``asks`` what must hold for it."""
 
     spec: RuleSpec
     condition: Condition
     reads: tuple[str, ...]
+    asks: Alternatives
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A version of the ruleset ready to match (``rules.compile``)."""
+    """A version of the ruleset ready to match (``rules.compile``).
+
+    ``candidates`` gives the places of the rules that could match, in order, from the values and the activation.
+    """
 
     version: int
     rules: tuple[Rule, ...]
     fallback: FallbackSpec
+    candidates: Callable[[Mapping[str, Any], Any], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +233,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who has a case now. ``rule``, ``ruleset_version`` and ``because`` are of the last time it was placed."""
+    """Who has a case now. ``rule``, ``ruleset_version`` and ``because`` are of the last time it was placed.
+
+    ``skills`` and ``language`` are what the rule asks of the person who takes it.
+    """
 
     team: str
     priority: Priority
@@ -208,6 +246,8 @@ class Assignment:
     because: Because
     assigned_at: datetime
     by: str
+    skills: tuple[str, ...] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +268,9 @@ class ClockOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseState:
-    """A case as routing sees it. ``contact``, ``steps`` and ``outcomes`` are what the batch at hand brought.
+    """A case as routing sees it. ``contact``, ``heard``, ``steps`` and ``outcomes`` are what the batch at hand brought.
+
+    ``recency``: of the contacts in the batch at hand, by contact id.
 
     ``contact_known``: the contact that opened the case is here or stored, though not loaded with every event.
     """
@@ -242,6 +284,8 @@ class CaseState:
     step_count: int = 0
     steps: tuple[Step, ...] = ()
     outcomes: tuple[ClockOutcome, ...] = ()
+    heard: tuple[Heard, ...] = ()
+    recency: Mapping[UUID, Recency] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ MAX_RULES = 2_000
 MAX_TAGS = 20  # that one rule sets
 MAX_MEMBERS = 500
 
+MAX_SKILLS = 20  # that one rule asks for
+
+Skill = Name
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]  # BCP 47
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 When = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
@@ -43,11 +47,16 @@ class TeamSpec(Spec):
 
 
 class Then(Spec):
-    """What a matching rule does. Without a priority the fallback's holds."""
+    """What a matching rule does. Without a priority the fallback's holds.
+
+    ``skills`` and ``language``: what whoever takes the case should have.
+    """
 
     team: Name
     priority: Priority | None = None
     tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+    skills: Annotated[tuple[Skill, ...], Field(max_length=MAX_SKILLS)] = ()
+    language: Language | None = None
 
 
 class RuleSpec(Spec):
@@ -64,7 +73,7 @@ class FallbackSpec(Spec):
 
 
 class RulesetSpec(Spec):
-    """The ordered rules. The first that matches sets team and priority; tags come from every one that matches."""
+    """The ordered rules. The first that matches sets all but the tags; those come from every one that matches."""
 
     rules: Annotated[tuple[RuleSpec, ...], Field(max_length=MAX_RULES)] = ()
     fallback: FallbackSpec

@@ -13,7 +13,7 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
-from shared.conditions import work
+from shared.conditions import tree, work
 from shared.conditions.reading import ConditionError
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ConditionError",
     "Environment",
     "Outcome",
+    "Term",
 ]
 
 STRING, INT, DOUBLE, BOOL, TIMESTAMP = (
@@ -72,6 +73,24 @@ class Condition:
             return _HOLDS
         return _FALSE if value is False else Outcome(False, _plain(str(value)))
 
+    def tree(self) -> tree.Node:
+        return tree.read(self._expression.serialize())
+
+
+class Term:
+    """A compiled expression that gives a value, such as ``at.getHours('Europe/Dublin')``."""
+
+    def __init__(self, expression: Any) -> None:
+        self._expression = expression
+
+    def value(self, activation: Any) -> str | int | float | bool | None:
+        """None where it is missing, cannot be evaluated, or is no text, number or truth value."""
+        try:
+            value = self._expression.eval(activation).value()
+        except RuntimeError:
+            return None
+        return value if isinstance(value, str | int | float) else None
+
 
 class Environment:
     """The variables that conditions of one kind may use, such as ``contact.customer.tier``."""
@@ -93,6 +112,20 @@ class Environment:
                     f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern."
                 )
         return condition
+
+    def part(self, source: str) -> Condition:
+        """Compile a part of a condition already checked, also one of no declared type. Raises ``ConditionError``."""
+        try:
+            return Condition(source, self._env.compile(source))
+        except RuntimeError as wrong:
+            raise ConditionError(self._explain(str(wrong))) from None
+
+    def term(self, source: str) -> Term:
+        """Compile a value that stands in a condition already checked. Raises ``ConditionError``."""
+        try:
+            return Term(self._env.compile(source))
+        except RuntimeError as wrong:
+            raise ConditionError(self._explain(str(wrong))) from None
 
     def _compile(self, source: str) -> Condition:
         try:

@@ -58,6 +58,10 @@ class Op(StrEnum):
     STARTS = "starts"
     ENDS = "ends"
     CONTAINS = "contains"
+    LESS = "less"
+    AT_MOST = "at_most"
+    MORE = "more"
+    AT_LEAST = "at_least"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,10 @@ def _closing(found: Sequence[Token], opening: int) -> int:
     return len(found)
 
 
+_COMPARES = {"<": Op.LESS, "<=": Op.AT_MOST, ">": Op.MORE, ">=": Op.AT_LEAST}
+_TURNED = str.maketrans("<>", "><")
+
+
 def claim(source: str) -> Claim | None:
     """What a part claims of one field, or None where it is more than that."""
     found = tokens(source)
@@ -177,6 +185,10 @@ def claim(source: str) -> Claim | None:
             return _claim(found[0], Op.IS if found[1].text == "==" else Op.IS_NOT, found[2:])
         case [Kind.TEXT | Kind.LITERAL, "==" | "!=", Kind.PATH]:
             return _claim(found[2], Op.IS if found[1].text == "==" else Op.IS_NOT, found[:1])
+        case [Kind.PATH, "<" | "<=" | ">" | ">=", Kind.LITERAL]:
+            return _claim(found[0], _COMPARES[found[1].text], found[2:])
+        case [Kind.LITERAL, "<" | "<=" | ">" | ">=", Kind.PATH]:
+            return _claim(found[2], _COMPARES[found[1].text.translate(_TURNED)], found[:1])
         case [Kind.TEXT, "in", Kind.PATH]:
             return _claim(found[2], Op.HAS, found[:1])
         case [Kind.PATH, "in", "[", Kind.TEXT, *rest, "]"] if rest == [",", Kind.TEXT] * (len(rest) // 2):

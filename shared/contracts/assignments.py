@@ -7,7 +7,10 @@ from shared.contracts.words import Priority
 
 
 class CaseAssigned(EventData):
-    """A case was placed with a team for the first time. ``rule`` is null when the fallback placed it."""
+    """A case was placed with a team for the first time. ``rule`` is null when the fallback placed it.
+
+    ``skills`` and ``language`` are what the rule asks of the person who takes it.
+    """
 
     TYPE: ClassVar[str] = "case.assigned"
 
@@ -17,6 +20,8 @@ class CaseAssigned(EventData):
     ruleset_version: int
     rule: str | None = None
     because: Because
+    skills: tuple[str, ...] = ()
+    language: str | None = None
 
 
 class CaseHandedOff(EventData):

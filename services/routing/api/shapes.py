@@ -53,6 +53,8 @@ class TrialCustomer(Strict):
     name: Line | None = None
     tier: Line | None = None
     country: Line | None = None
+    contacts_24h: Annotated[int, Field(ge=0)] | None = None
+    contacts_7d: Annotated[int, Field(ge=0)] | None = None
 
 
 class TrialBody(Strict):
@@ -186,6 +188,8 @@ class PlacementAnswer(Answer):
     team: str
     priority: Priority
     tags: tuple[str, ...]
+    skills: tuple[str, ...]
+    language: str | None
     ruleset_version: int
     rule: str | None
     because: Because
@@ -197,6 +201,7 @@ class PlacementAnswer(Answer):
 def evaluation(case_id: UUID | None, version: int, found: Evaluation) -> PlacementAnswer:
     return PlacementAnswer(
         case_id=case_id, team=found.match.team, priority=found.match.priority, tags=found.match.tags,
+        skills=found.match.skills, language=found.match.language,
         ruleset_version=version, rule=found.match.rule, because=found.match.because, assigned_at=None,
         why_not=why_not(found.earlier), why_not_more=found.earlier.more,
     )  # fmt: skip
@@ -231,6 +236,7 @@ class AssignmentAnswer(PlacementAnswer):
     def made(cls, case_id: UUID, found: Assignment, steps: tuple[Step, ...], earlier: Earlier | None) -> Self:
         return cls(
             case_id=case_id, team=found.team, priority=found.priority, tags=found.tags,
+            skills=found.skills, language=found.language,
             ruleset_version=found.ruleset_version, rule=found.rule, because=found.because,
             assigned_at=found.assigned_at, by=found.by, history=[StepAnswer.model_validate(step) for step in steps],
             why_not=why_not(earlier) if earlier else None, why_not_more=earlier.more if earlier else None,

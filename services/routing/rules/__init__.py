@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
-from services.routing.rules.facts import BY_NAME, ENVIRONMENT, inputs, values
+from services.routing.rules.facts import BY_NAME, ENVIRONMENT, INTEGERS, inputs, values
+from services.routing.rules.index import Index
 from services.routing.rules.reasons import why, why_not
 from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
+from shared.conditions.necessary import necessary
 from shared.conditions.reading import fields
 from shared.contracts.envelope import Because
 
@@ -59,20 +61,24 @@ def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]
             problems.append(each)
     if problems:
         raise RulesetError(tuple(problems[:MAX_PROBLEMS]))
-    return Compiled(version, tuple(compiled), spec.fallback)
+    index = Index([rule.asks for rule in compiled], ENVIRONMENT)
+    return Compiled(version, tuple(compiled), spec.fallback, index.candidates)
 
 
 def _compile(rule: RuleSpec) -> Rule:
-    return Rule(rule, ENVIRONMENT.compile(rule.when), tuple(fields(rule.when, tuple(BY_NAME))))
+    condition = ENVIRONMENT.compile(rule.when)
+    asks = necessary(condition.tree(), INTEGERS)
+    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))), asks)
 
 
 def match(compiled: Compiled, facts: ContactFacts) -> Match:
-    """The first rule that matches sets team and priority; tags come from every one that does; else the fallback."""
+    """The first rule that matches sets all but the tags, which come from every one that does; else the fallback."""
     known = values(facts)
     activation = ENVIRONMENT.activation(known)
     first: Rule | None = None
     tags: dict[str, None] = {}
-    for rule in compiled.rules:
+    for place in compiled.candidates(known, activation):
+        rule = compiled.rules[place]
         then = rule.spec.then
         if (first is not None and not then.tags) or not rule.condition.evaluate(activation).holds:
             continue
@@ -87,9 +93,9 @@ def match(compiled: Compiled, facts: ContactFacts) -> Match:
         text=f"{first.spec.id}: {why(first.spec.when, known)}",
         facts={"ruleset_version": compiled.version, "rule": first.spec.id, "inputs": inputs(first.reads, known)},
     )
-    return Match(
-        first.spec.id, first.spec.then.team, first.spec.then.priority or fallback.priority, tuple(tags), because
-    )
+    then = first.spec.then
+    priority = then.priority or fallback.priority
+    return Match(first.spec.id, then.team, priority, tuple(tags), because, then.skills, then.language)
 
 
 def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:

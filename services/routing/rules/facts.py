@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.routing.model import ContactFacts
-from shared.conditions import ATTRIBUTES, STRING, STRINGS, TIMESTAMP, Environment
+from shared.conditions import ATTRIBUTES, INT, STRING, STRINGS, TIMESTAMP, Environment
 
 MAX_INPUT_CHARACTERS = 200  # of one value in a because
 
@@ -40,11 +40,14 @@ FIELDS = (
     Field("contact.customer.name", STRING, "customer name", lambda c: c.customer.name, private=True),
     Field("contact.customer.tier", STRING, "tier", lambda c: c.customer.tier),
     Field("contact.customer.country", STRING, "country", lambda c: c.customer.country),
+    Field("contact.customer.contacts_24h", INT, "contacts in 24 hours", lambda c: c.customer.contacts_24h),
+    Field("contact.customer.contacts_7d", INT, "contacts in 7 days", lambda c: c.customer.contacts_7d),
     Field("case.number", STRING, "case number", lambda c: c.number),
     Field("at", TIMESTAMP, "time", lambda c: c.at),
 )
 BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 ENVIRONMENT = Environment({field.name: field.type for field in FIELDS})
+INTEGERS = frozenset(field.name for field in FIELDS if field.type == INT)
 _IN_ATTRIBUTES = "contact.attributes."
 
 

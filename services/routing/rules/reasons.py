@@ -19,14 +19,18 @@ class Part:
     """One of the conditions that a rule joins by ``&&``. ``claim`` is None where it is more than a simple one."""
 
     source: str
-    condition: Condition
     claim: Claim | None
 
 
 @lru_cache(maxsize=10_000)
 def read(source: str) -> tuple[Part, ...]:
-    """The parts of a condition, each compiled once."""
-    return tuple(Part(each, ENVIRONMENT.compile(each), claim(each)) for each in parts(source))
+    """The parts of a condition, each read once."""
+    return tuple(Part(each, claim(each)) for each in parts(source))
+
+
+@lru_cache(maxsize=10_000)
+def _compiled(part: str) -> Condition:
+    return ENVIRONMENT.part(part)
 
 
 def why(source: str, known: Mapping[str, Any]) -> str:
@@ -39,7 +43,7 @@ def why(source: str, known: Mapping[str, Any]) -> str:
 def why_not(source: str, known: Mapping[str, Any], activation: Any) -> str:
     """Why a condition that does not hold does not: what its first false part says."""
     for part in read(source):
-        outcome = part.condition.evaluate(activation)
+        outcome = _compiled(part.source).evaluate(activation)
         if not outcome.holds:
             return _not_held(part, outcome, known)
     return f"{_code(source)} does not hold"
@@ -57,7 +61,7 @@ def _held(part: Part, known: Mapping[str, Any]) -> str:
             return f"{name} is not {_cut(str(value))}"
         case Op.HAS:
             return f"tagged {_cut(str(value))}" if said.field == _TAGS else f"{name} has {_cut(str(value))}"
-        case Op.ONE_OF:
+        case Op.ONE_OF | Op.LESS | Op.AT_MOST | Op.MORE | Op.AT_LEAST:
             return f"{name} is {_cut(str(look_up(said.field, known)))}"
         case Op.STARTS | Op.ENDS | Op.CONTAINS:
             return f"{name} {_VERBS[said.op][0]} {_quote(value)}"
@@ -80,10 +84,15 @@ def _not_held(part: Part, outcome: Outcome, known: Mapping[str, Any]) -> str:
             return f"{it} {_quote(said.values[0])}"
         case Op.ONE_OF:
             return f"{name} is {_quote(value)}, not one of {_cut(', '.join(map(_quote, said.values)))}"
+        case Op.LESS | Op.MORE:
+            return f"{name} is {_quote(value)}, not {said.op} than {_quote(said.values[0])}"
+        case Op.AT_MOST | Op.AT_LEAST:
+            return f"{name} is {_quote(value)}, not {_quote(said.values[0])} or {_OR[said.op]}"
         case Op.STARTS | Op.ENDS | Op.CONTAINS:
             return f"{name} does not {_VERBS[said.op][1]} {_quote(said.values[0])}"
 
 
+_OR = {Op.AT_MOST: "less", Op.AT_LEAST: "more"}
 _VERBS = {
     Op.STARTS: ("starts with", "start with"),
     Op.ENDS: ("ends with", "end with"),

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,13 @@ from services.routing.model import (
     StepKind,
 )
 from services.routing.pace import gently
+from services.routing.recent import heard
 from services.routing.spec import RulesetSpec, TeamSpec
+from services.routing.store import recent
 from services.routing.store.rulesets import TEAM, active_ruleset
-from shared.batch import Change
-from shared.contracts.envelope import Because
+from shared.batch import Change, Input
+from shared.contracts.contacts import ContactReceived
+from shared.contracts.envelope import Because, Event
 from shared.contracts.words import Priority
 from shared.db import Tx, from_json, to_json
 from shared.ledger import Entry
@@ -66,7 +69,8 @@ class RoutingStore:
         configuration = await self._configuration.read(tx)
         rows = await tx.rows(
             "SELECT c.case_id, a.team, a.priority, a.tags, a.ruleset_version, a.rule, a.because, a.assigned_at, a.by,"
-            " k.erased, (SELECT coalesce(max(h.number), 0) FROM assignment_history h WHERE h.case_id = c.case_id)"
+            " a.skills, a.language, k.erased,"
+            " (SELECT coalesce(max(h.number), 0) FROM assignment_history h WHERE h.case_id = c.case_id)"
             " AS steps FROM unnest(CAST(:ids AS uuid[])) AS c (case_id)"
             " LEFT JOIN assignment a ON a.case_id = c.case_id LEFT JOIN contact k ON k.case_id = c.case_id"
             " ORDER BY c.case_id",
@@ -84,12 +88,22 @@ class RoutingStore:
             for row in rows
         }
 
+    async def learn(
+        self, tx: Tx, states: Mapping[UUID, CaseState], inputs: Sequence[Input], now: datetime
+    ) -> Mapping[UUID, CaseState]:
+        """The states with how often the customers of the contacts at hand contacted us of late."""
+        contacts = [each.body.data for each in inputs if isinstance(each.body, Event)]
+        brought = [heard(data, now) for data in contacts if isinstance(data, ContactReceived)]
+        counted = await recent.counts(tx, [each for each in brought if each is not None], now)
+        return {case_id: replace(state, recency=counted) for case_id, state in states.items()} if counted else states
+
     async def save(self, tx: Tx, changes: Sequence[Change[CaseState]], now: datetime) -> None:
         after = [change.after for change in changes]
         await _save_assignments(tx, [c.after for c in changes if c.after.assignment != c.before.assignment])
         await _save_steps(tx, [(state.case_id, step) for state in after for step in state.steps])
         await _save_contacts(tx, [(s.case_id, s.contact) for s in after if s.contact is not None])
         await _save_outcomes(tx, after)
+        await recent.save(tx, [(state.case_id, each) for state in after for each in state.heard], now)
         erased = [c.after.case_id for c in changes if c.after.erased and not c.before.erased]
         if erased:
             await _erase(tx, erased)
@@ -107,6 +121,8 @@ def _assignment(row: Row[Any]) -> Assignment | None:
         because=Because.model_validate(from_json(row.because)),
         assigned_at=row.assigned_at,
         by=row.by,
+        skills=tuple(from_json(row.skills)),
+        language=row.language,
     )
 
 
@@ -115,15 +131,18 @@ async def _save_assignments(tx: Tx, states: Sequence[CaseState]) -> None:
     if not found:
         return
     await tx.run(
-        "INSERT INTO assignment (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by)"
+        "INSERT INTO assignment (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by,"
+        " skills, language)"
         " SELECT case_id, team, priority, CAST(tags AS jsonb), ruleset_version, rule, CAST(because AS jsonb),"
-        " assigned_at, by FROM unnest(CAST(:cases AS uuid[]), CAST(:teams AS text[]), CAST(:priorities AS text[]),"
+        " assigned_at, by, CAST(skills AS jsonb), language"
+        " FROM unnest(CAST(:cases AS uuid[]), CAST(:teams AS text[]), CAST(:priorities AS text[]),"
         " CAST(:tags AS text[]), CAST(:versions AS int[]), CAST(:rules AS text[]), CAST(:becauses AS text[]),"
-        " CAST(:times AS timestamptz[]), CAST(:by AS text[]))"
-        " AS n (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by)"
+        " CAST(:times AS timestamptz[]), CAST(:by AS text[]), CAST(:skills AS text[]), CAST(:languages AS text[]))"
+        " AS n (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by, skills, language)"
         " ON CONFLICT (case_id) DO UPDATE SET team = excluded.team, priority = excluded.priority,"
         " tags = excluded.tags, ruleset_version = excluded.ruleset_version, rule = excluded.rule,"
-        " because = excluded.because, assigned_at = excluded.assigned_at, by = excluded.by",
+        " because = excluded.because, assigned_at = excluded.assigned_at, by = excluded.by,"
+        " skills = excluded.skills, language = excluded.language",
         cases=[case_id for case_id, _ in found],
         teams=[a.team for _, a in found],
         priorities=[a.priority.value for _, a in found],
@@ -133,6 +152,8 @@ async def _save_assignments(tx: Tx, states: Sequence[CaseState]) -> None:
         becauses=[to_json(a.because) for _, a in found],
         times=[a.assigned_at for _, a in found],
         by=[a.by for _, a in found],
+        skills=[to_json(a.skills) for _, a in found],
+        languages=[a.language for _, a in found],
     )
 
 
@@ -204,6 +225,7 @@ async def _save_outcomes(tx: Tx, states: Sequence[CaseState]) -> None:
 
 
 async def _erase(tx: Tx, case_ids: Sequence[UUID]) -> None:
+    await recent.erase(tx, case_ids)
     rows = await tx.rows(
         "SELECT case_id, facts FROM contact WHERE case_id = ANY(CAST(:ids AS uuid[])) AND NOT erased ORDER BY case_id",
         ids=list(case_ids),

@@ -20,6 +20,8 @@ Table(
     Column("because", JSONB, nullable=False),
     Column("assigned_at", _when, nullable=False),
     Column("by", Text, nullable=False),
+    Column("skills", JSONB, nullable=False, server_default="[]"),
+    Column("language", Text),
 )
 Table(
     "assignment_history",
@@ -58,6 +60,17 @@ Table(
     Column("due_at", _when),
     Column("at", _when, nullable=False),
     Index("outcome_case", "case_id"),
+)
+Table(
+    "recent_contact",
+    metadata,
+    Column("contact_id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("at", _when, nullable=False),
+    Index("recent_contact_customer", "customer", "at", "contact_id"),
+    Index("recent_contact_at", "at", "contact_id"),
+    Index("recent_contact_case", "case_id"),
 )
 Table(
     "ruleset",

@@ -29,7 +29,9 @@ def facts(**fields: Any) -> ContactFacts:
     return ContactFacts.model_validate({"at": MONDAY, "channel": "email", **fields})
 
 
-ENTERPRISE = facts(customer={"tier": "enterprise", "email": "ana@acme.example"}, tags=["payouts", "eu"])
+ENTERPRISE = facts(
+    customer={"tier": "enterprise", "email": "ana@acme.example"}, tags=["payouts", "eu"], attributes={"seats": 3}
+)
 TIER, TAG = "contact.customer.tier == 'enterprise'", "'payouts' in contact.tags"
 
 
@@ -88,7 +90,10 @@ def test_a_because_never_carries_identity_or_text() -> None:
         ("contact.channel in ['chat', 'phone']", "channel is 'email', not one of 'chat', 'phone'"),
         ("contact.customer.email.endsWith('@other.example')", "customer email does not end with '@other.example'"),
         ("contact.attributes.product == 'cards'", "product is unknown"),
-        ("contact.attributes.amount > 5", '`contact.attributes.amount > 5`: there is no "amount"'),
+        ("contact.attributes.amount > 5", "amount is unknown"),
+        ("contact.attributes.amount + 1 > 5", '`contact.attributes.amount + 1 > 5`: there is no "amount"'),
+        ("contact.attributes.seats >= 5", "seats is 3, not 5 or more"),
+        ("2 > contact.attributes.seats", "seats is 3, not less than 2"),
         ("size(contact.tags) > 5 || false", "`size(contact.tags) > 5 || false` does not hold"),
         ("at.getHours('Europe/Dublin') < 9", "`at.getHours('Europe/Dublin') < 9` does not hold"),
     ],
@@ -198,3 +203,11 @@ def test_no_contact_whatever_it_holds_raises(attributes: dict[str, Any], text: s
     rules.match(EVERYTHING, contact)
     rules.explain(EVERYTHING, contact)
     assert ContactFacts.model_validate_json(contact.model_dump_json()).tags == contact.tags
+
+
+@pytest.mark.parametrize(("vip", "team"), [(True, "x"), (False, "next"), ("yes", "next")])
+def test_an_attribute_that_is_true_or_false_may_stand_alone(vip: Any, team: str) -> None:
+    compiled = ruleset((f"contact.attributes.vip && {TAG}", "x"), (TAG, "next"))
+    contact = facts(tags=["payouts"], attributes={"vip": vip})
+    assert rules.match(compiled, contact).team == team
+    assert [said.rule for said in rules.explain(compiled, contact).rules] == ([] if vip is True else ["r1"])

@@ -1,0 +1,254 @@
+"""Which rules could match a contact: an index over what they ask of single values (``necessary``). Pure.
+
+Each alternative of each rule is a bit. For every term that rules test there is a table from its value to the bits that
+are content with it; what all tables leave is evaluated. A rule is left out only if its condition is certainly not
+true. Texts are searched for all patterns in one pass, by RE2's own prefilter.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from shared.conditions import ConditionError, Environment
+from shared.conditions.asked import Alternatives, Asked, Literal
+from shared.conditions.tree import Name, Node, Select, source
+
+MAX_BOUNDS = 1_000  # of one term; of more, every second, third, … is kept
+MAX_SEARCHED = 20_000  # characters of patterns that are searched for in one text; rules beyond are evaluated
+WORTH_COMPUTING = 3  # rules that a term computed by CEL, or a search of a text, may spare; fewer are evaluated at once
+
+MISSING = object()
+_TRUTHS = {True: object(), False: object()}  # apart from 1 and 0
+_PROBE = "probe of the filter"
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+
+Lookup = Callable[[Mapping[str, Any], Any], Any]
+
+
+class Index:
+    """Made once for a ruleset. ``rows`` are the alternatives of each rule."""
+
+    def __init__(self, rows: Sequence[Alternatives], environment: Environment) -> None:
+        self._rules: list[int] = []
+        asked: dict[Node, list[tuple[int, Asked]]] = defaultdict(list)
+        for rule, alternatives in enumerate(rows):
+            for each in alternatives:
+                bit = 1 << len(self._rules)
+                self._rules.append(rule)
+                for term, test in each.asked.items():
+                    asked[term].append((bit, test))
+        self._everything = (1 << len(self._rules)) - 1
+        made = [table for term, tests in asked.items() for table in _tables(term, tests, self._everything, environment)]
+        self._tables = sorted(made, key=lambda table: table.cost)
+
+    def candidates(self, known: Mapping[str, Any], activation: Any) -> list[int]:
+        """Rules that could match, in order; ``known`` has every variable, None where unknown."""
+        left = self._everything
+        for table in self._tables:
+            concerned = left & table.concerned
+            if concerned and (not table.cost or concerned.bit_count() >= WORTH_COMPUTING):
+                left &= table.content(table.lookup(known, activation))
+        rules = self._rules
+        found: list[int] = []
+        while left:
+            lowest = left & -left
+            rule = rules[lowest.bit_length() - 1]
+            if not found or found[-1] != rule:
+                found.append(rule)
+            left ^= lowest
+        return found
+
+
+@dataclass(slots=True)
+class _Table:
+    """Bits by the value of one term. ``cost``: 0 where it is looked up, 1 computed, 2 where a text is searched."""
+
+    cost: int
+    concerned: int  # the bits that ask anything here
+    lookup: Lookup
+    content: Callable[[Any], int]
+
+
+def _tables(
+    term: Node, tests: Sequence[tuple[int, Asked]], everything: int, environment: Environment
+) -> Iterable[_Table]:
+    lookup, cost = _lookup(term, environment)
+    if lookup is None:
+        return
+    yield _Table(cost, _bits(bit for bit, _ in tests), lookup, _Values(tests, everything).content)
+    searched = [(bit, test) for bit, test in tests if test.found]
+    if searched:
+        search = _Search(searched, everything)
+        if search.concerned:
+            yield _Table(2, search.concerned, lookup, search.content)
+
+
+def _bits(bits: Iterable[int]) -> int:
+    together = 0
+    for bit in bits:
+        together |= bit
+    return together
+
+
+def _lookup(term: Node, environment: Environment) -> tuple[Lookup | None, int]:
+    if isinstance(term, Name) and term.path in environment.variables:
+        path = term.path
+        return lambda known, _: MISSING if (value := known[path]) is None else value, 0
+    keys: list[str] = []
+    inner = term
+    while isinstance(inner, Select):
+        keys.append(inner.key)
+        inner = inner.operand
+    if isinstance(inner, Name) and inner.path in environment.variables:
+        return _within(inner.path, tuple(reversed(keys))), 0
+    try:
+        computed = environment.term(source(term) or "")
+    except ConditionError:
+        return None, 0
+
+    def compute(_: Mapping[str, Any], activation: Any) -> Any:
+        value = computed.value(activation)
+        return MISSING if value is None else value
+
+    return compute, 1
+
+
+def _within(path: str, keys: tuple[str, ...]) -> Lookup:
+    def look(known: Mapping[str, Any], _: Any) -> Any:
+        value = known[path]
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                return MISSING
+            value = value[key]
+        return value
+
+    return look
+
+
+class _Values:
+    """Equality, membership, ranges and prefixes of one term."""
+
+    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
+        self._unasked = everything & ~_bits(bit for bit, _ in tests)
+        self._open = everything & ~_bits(bit for bit, test in tests if test.one_of is not None)
+        self._equal = _by_key((_key(each), bit) for bit, test in tests for each in test.one_of or ())
+        self._unequal = _by_key((_key(each), bit) for bit, test in tests for each in test.none_of)
+        members = _by_rarest([(bit, test.members) for bit, test in tests if test.members])
+        self._members = members
+        self._no_members = everything & ~_bits(members.values())
+        self._prefixes = _by_key((test.prefix, bit) for bit, test in tests if test.prefix)
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes})
+        self._no_prefix = everything & ~_bits(self._prefixes.values())
+        self._ranges = _Ranges([(bit, test) for bit, test in tests if test.ranges], everything)
+
+    def content(self, value: Any) -> int:
+        if value is MISSING:
+            return self._unasked
+        kind = type(value)
+        left = self._open
+        if kind is str or kind is int or kind is float:
+            left = (left | self._equal.get(value, 0)) & ~self._unequal.get(value, 0)
+        elif kind is bool:
+            left = (left | self._equal.get(_TRUTHS[value], 0)) & ~self._unequal.get(_TRUTHS[value], 0)
+        left &= self._ranges.content(value) if kind is int or kind is float else self._ranges.none
+        if self._members:
+            there = _bits(self._members.get(each, 0) for each in value if type(each) is str) if kind in _LISTS else 0
+            left &= self._no_members | there
+        if self._prefixes:
+            there = _bits(self._prefixes.get(value[:n], 0) for n in self._lengths) if kind is str else 0
+            left &= self._no_prefix | there
+        return left
+
+
+_LISTS = frozenset({list, tuple, dict})
+
+
+def _key(literal: Literal) -> Any:
+    kind, value = literal
+    return _TRUTHS[bool(value)] if kind == "truth" else value
+
+
+def _by_key(pairs: Iterable[tuple[Any, int]]) -> dict[Any, int]:
+    made: dict[Any, int] = defaultdict(int)
+    for each, bit in pairs:
+        made[each] |= bit
+    return dict(made)
+
+
+def _by_rarest(needed: Sequence[tuple[int, frozenset[str]]]) -> dict[str, int]:
+    """Each bit under one of the things it needs: the one that the fewest need."""
+    count: dict[str, int] = defaultdict(int)
+    for _, things in needed:
+        for each in things:
+            count[each] += 1
+    return _by_key((min(things, key=lambda thing: (count[thing], thing)), bit) for bit, things in needed)
+
+
+class _Ranges:
+    """Bits by where a number lies: a segment for each bound itself, and one for each gap between bounds."""
+
+    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
+        self.none = everything & ~_bits(bit for bit, _ in tests)
+        bounds = sorted({bound[0] for _, test in tests for bound in (test.low, test.high) if bound is not None})
+        self._bounds = bounds[:: len(bounds) // MAX_BOUNDS + 1]
+        turns = [0] * (2 * len(self._bounds) + 2)  # where bits come in, and go out again
+        for bit, test in tests:
+            first = self._segment(*test.low, inwards=1) if test.low else 0
+            last = self._segment(*test.high, inwards=-1) if test.high else 2 * len(self._bounds)
+            turns[first] ^= bit
+            turns[last + 1] ^= bit
+        self._segments: list[int] = []
+        inside = self.none
+        for turn in turns[:-1]:
+            inside ^= turn
+            self._segments.append(inside)
+
+    def _segment(self, value: float, outside: bool, inwards: int) -> int:
+        """The outermost segment that a bound leaves."""
+        at = bisect_left(self._bounds, value)
+        exactly = at < len(self._bounds) and self._bounds[at] == value
+        return 2 * at + exactly + (inwards if exactly and outside else 0)
+
+    def content(self, value: float) -> int:
+        if value != value:  # no number is in no range
+            return self.none
+        return self._segments[self._segment(value, False, 0)]
+
+
+class _Search:
+    """Patterns that must be found in a text. Those without a text of their own, such as ``[0-9]{4}``, ask nothing."""
+
+    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
+        self._filter, self._bits = re2.Filter(), [0]
+        self._filter.Add(_PROBE, _OPTIONS)
+        places: dict[str, int] = {}
+        room = MAX_SEARCHED
+        for bit, test in tests:
+            pattern = max(test.found, key=lambda each: (len(each), each))
+            if pattern not in places and len(pattern) <= room:
+                try:
+                    places[pattern] = self._filter.Add(pattern, _OPTIONS)
+                except re2.error:
+                    continue
+                self._bits.append(0)
+                room -= len(pattern)
+            if pattern in places:
+                self._bits[places[pattern]] |= bit
+        self._filter.Compile()
+        self.concerned = _bits(self._bits)
+        if 0 not in (self._filter.Match(_PROBE, potential=True) or ()):
+            self.concerned = 0  # beyond what RE2 can hold: never leave a rule out for that
+        for always in self._filter.Match("", potential=True) or ():
+            self.concerned &= ~self._bits[always]
+        self._others = everything & ~self.concerned
+
+    def content(self, value: Any) -> int:
+        if type(value) is not str:
+            return self._others
+        found = self._filter.Match(value, potential=True) or ()
+        return self._others | _bits(self._bits[each] for each in found)
