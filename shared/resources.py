@@ -7,6 +7,7 @@ so what a batch decided with is known, and an edit waits for the batches before 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Response
@@ -47,9 +48,17 @@ class Snapshot:
         return self.resources.get(kind, {})
 
 
+async def _nothing(_spec: Any) -> None:
+    return None
+
+
+async def _no_more(_tx: Tx, _name: str, _prepared: Any) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of resource and its rules."""
+    """One kind of resource and its rules. What ``stored`` gives is added to the answer of a PUT."""
 
     kind: str
     path: str
@@ -59,6 +68,8 @@ class Kind:
     kept: Callable[[Any, Mapping[str, Any] | None], dict[str, Any]] = field(
         default=lambda spec, _before: spec.model_dump(mode="json", exclude_unset=True)
     )  # what is stored, given the spec and what stood before
+    prepare: Callable[[Any], Awaitable[Any]] = _nothing  # what takes long, before the transaction; raises Problem
+    stored: Callable[[Tx, str, Any], Awaitable[Mapping[str, Any]]] = _no_more  # in it, given what `prepare` gave
 
 
 class ResourceAnswer(Answer):
@@ -186,13 +197,14 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
     router = APIRouter(tags=[kind.kind])
     by_name = kind.path + "/{name}"
 
-    def shown(resource: Resource) -> ResourceAnswer:
+    def shown(resource: Resource, more: Mapping[str, Any] = MappingProxyType({})) -> ResourceAnswer:
         return ResourceAnswer(
             name=resource.name,
             version=resource.version,
             updated_at=resource.updated_at,
             updated_by=resource.updated_by,
             **{k: v for k, v in hidden(resource.body).items() if k not in READ_ONLY},
+            **more,
         )
 
     async def write(
@@ -202,6 +214,7 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
         who: Annotated[Principal, Depends(allow("config:write"))],
         if_match: Annotated[str | None, Header()] = None,
     ) -> ResourceAnswer:
+        prepared = await kind.prepare(spec)
         async with runtime.db.transaction() as tx:
             current = await snapshot(tx, await version(tx, "FOR UPDATE"))
             before = current.of(kind.kind).get(name)
@@ -210,9 +223,10 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
             kind.check(name, spec, current)
             body = kind.kept(spec, before.body if before else None)
             made = await put(tx, kind.kind, name, body, who.name, runtime.clock.now(), expected_version(if_match))
+            more = await kind.stored(tx, name, prepared)
         response.headers["ETag"] = etag(made.version)
         response.status_code = 200 if before else 201
-        return shown(made)
+        return shown(made, more)
 
     # FastAPI reads the body's model from the annotation, which differs by kind.
     write.__annotations__["spec"] = kind.model

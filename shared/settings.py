@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     slack_api_url: str = "https://slack.com/api/"
     smtp_url: SecretStr | None = None  # smtp://user:password@host:port or smtps://…
     smtp_from: str = "tocsin@localhost"
+    calendar_fetch_s: float = Field(900.0, ge=60)  # between two fetches of a calendar that a schedule reads
+    look_ahead_days: int = Field(30, ge=1, le=366)  # how far ahead gaps on call are looked for
     catch_all: str = "console"  # a destination's name: where an exhausted page goes
     admin_key: SecretStr | None = None
     secret_key: SecretStr | None = None  # seals stored secrets; several by commas: the first seals, all open

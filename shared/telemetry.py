@@ -30,6 +30,8 @@ STEP_FAILURES = Counter("tocsin_step_failures_total", "Failed steps of a loop, e
 DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message", ["kind", "state"])
 REDACTIONS = Counter("tocsin_redactions_total", "Things masked in what came in", ["kind"])
 WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what became of them", ["source", "outcome"])
+PROBLEMS = Gauge("tocsin_problems", "What is configured but cannot work, as GET /v1/problems lists it", ["kind"])
+ON_CALL_GAP = Gauge("tocsin_on_call_gap_seconds", "Until nobody is on call; no sample where that is far", ["schedule"])
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )

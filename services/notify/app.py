@@ -4,7 +4,9 @@ import sys
 from urllib.parse import urlsplit
 
 from services.notify import CARD, api
+from services.notify.calendars.loop import Calendars
 from services.notify.decide import decide
+from services.notify.lookout import Lookout
 from services.notify.model import CaseState
 from services.notify.senders import Sender
 from services.notify.senders.console import ConsoleSender
@@ -41,7 +43,10 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     sending = Sending(runtime, senders, key)
     loops = [Loop("notify claims", sending.claim, runtime.wake_sender, sending.close)]
     loops += [Loop(f"notify sender {n}", sending.send) for n in range(1, settings.send_concurrency + 1)]
-    return Assembly(api.router(runtime, key), reads.ledger, loops)
+    calendars = Calendars(runtime)
+    loops.append(Loop("notify calendars", calendars.step, calendars.wake, calendars.close))
+    loops.append(Loop("notify lookout", Lookout(runtime).step))
+    return Assembly(api.router(runtime, key, calendars.wake), reads.ledger, loops)
 
 
 class _Key:

@@ -8,7 +8,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 MAX_NESTING = 32
-READ_ONLY = ("name", "version", "updated_at", "updated_by")  # what a GET adds to a configured document
+READ_ONLY = ("name", "version", "updated_at", "updated_by", "warnings")  # what answers add to a configured document
 
 
 class Strict(BaseModel):

@@ -76,6 +76,11 @@ VALID: dict[str, JSON] = {
     "POST /v1/pages/{page_id}/snooze": {"by": "ana", "until": LATER},
     "POST /v1/pages/{page_id}/hand-over": {"by": "ana", "team": "frontline", "reason": "bad"},
     "POST /v1/schedules/{name}/overrides": {"person": "ana", "from": LATER, "until": "2099-01-02T00:00:00Z"},
+    "POST /v1/schedules/{name}/swaps": {"shifts": [
+        {"person": "ana", "from": LATER, "until": "2099-01-02T00:00:00Z"},
+        {"person": "li", "from": "2099-02-01T00:00:00Z", "until": "2099-02-02T00:00:00Z"},
+    ]},
+    "POST /v1/feeds": {"schedule": "bad"},
 }  # fmt: skip
 
 

@@ -1,17 +1,32 @@
 """HTTP routes of notify: what admins configure, pages and acting on them, deliveries, silences, problems."""
 
+import asyncio
+
 from fastapi import APIRouter
 
-from services.notify.api import acting, configuring, deliveries, links, problems, schedules, silences, slack
+from services.notify.api import (
+    acting,
+    configuring,
+    deliveries,
+    feeds,
+    links,
+    overrides,
+    problems,
+    schedules,
+    silences,
+    slack,
+)
 from services.notify.model import CaseState
 from shared.runtime import Runtime
 
 
-def router(runtime: Runtime[CaseState], signing_key: links.SigningKey) -> APIRouter:
+def router(runtime: Runtime[CaseState], signing_key: links.SigningKey, wake_calendars: asyncio.Event) -> APIRouter:
     whole = APIRouter()
     for part in (
-        schedules.router(runtime),  # before the resources: `{name}.ics` would be a name to them
-        configuring.router(runtime),
+        feeds.router(runtime, signing_key),  # before the resources: `{name}.ics` would be a name to them
+        schedules.router(runtime),
+        overrides.router(runtime),
+        configuring.router(runtime, wake_calendars),
         silences.router(runtime),
         acting.router(runtime),
         links.router(runtime, signing_key),

@@ -1,23 +1,34 @@
 """People, destinations, schedules and escalation policies: PUT, GET, DELETE, with their names checked."""
 
+import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
+from services.notify.calendars.loop import AGAIN
+from services.notify.calendars.loop import read as read_calendar
+from services.notify.calendars.repetitions import Unreadable
+from services.notify.lookout import outside_of
 from services.notify.model import CaseState
+from services.notify.model.rota import CalendarEvent
+from services.notify.model.schedules import CalendarSpec, ScheduleSpec
 from services.notify.model.specs import (
     CONSOLE,
     DEFAULT,
     DestinationSpec,
     EscalationPolicySpec,
     PersonSpec,
-    ScheduleSpec,
     WebhookSpec,
 )
-from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE
+from services.notify.oncall.problems import of_schedule
+from services.notify.store import calendars as stored_calendars
+from services.notify.store.calendars import Due
+from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, build
 from shared import resources
+from shared.db import Tx
 from shared.egress import Egress
 from shared.errors import conflict, invalid
 from shared.resources import Kind, Snapshot
@@ -26,8 +37,9 @@ from shared.runtime import Runtime
 MAX_NAMED = 20  # unknown names that one error lists
 
 
-def router(runtime: Runtime[CaseState]) -> APIRouter:
+def router(runtime: Runtime[CaseState], wake_calendars: asyncio.Event) -> APIRouter:
     whole = APIRouter()
+    calendars = _Calendars(runtime, wake_calendars)
     catch_all = runtime.settings.catch_all
     egress = Egress(runtime.settings.egress_allow)
 
@@ -49,12 +61,56 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             uses=destination_uses,
             kept=_keep_secret,
         ),
-        Kind(SCHEDULE, "/v1/schedules", ScheduleSpec, check=_check_schedule, uses=_schedule_uses),
+        Kind(
+            SCHEDULE,
+            "/v1/schedules",
+            ScheduleSpec,
+            check=_check_schedule,
+            uses=_schedule_uses,
+            prepare=calendars.read,
+            stored=calendars.keep,
+        ),
         Kind(POLICY, "/v1/escalation-policies", EscalationPolicySpec, check=_check_policy, uses=_policy_uses),
     )
     for kind in kinds:
         whole.include_router(resources.routes(runtime, kind))
     return whole
+
+
+class _Calendars:
+    """Calendars that are written into the layers of a schedule: read before it is stored, kept with it."""
+
+    def __init__(self, runtime: Runtime[CaseState], wake: asyncio.Event) -> None:
+        self._runtime, self._wake = runtime, wake
+        self._outside = outside_of(runtime.settings)
+        self._ahead = timedelta(days=runtime.settings.look_ahead_days)
+        self._egress = Egress(runtime.settings.egress_allow)
+
+    async def read(self, spec: ScheduleSpec) -> list[tuple[CalendarSpec, list[CalendarEvent]]]:
+        found = []
+        for number, layer in enumerate(spec.layers):
+            if layer.calendar is not None and layer.calendar.text is not None:
+                try:
+                    events = await read_calendar(layer.calendar.text, self._runtime.clock.now())
+                except Unreadable as wrong:
+                    raise invalid(f"layers.{number}.calendar.text: {wrong}") from None
+                found.append((layer.calendar, events))
+            elif layer.calendar is not None:
+                refusal = self._egress.literal_refusal(urlsplit(layer.calendar.url or "").hostname or "")
+                if refusal:
+                    raise invalid(f"layers.{number}.calendar.url: {refusal}")
+        return found
+
+    async def keep(self, tx: Tx, name: str, read: list[tuple[CalendarSpec, list[CalendarEvent]]]) -> Mapping[str, Any]:
+        """The answer says at once what cannot work."""
+        now = self._runtime.clock.now()
+        for calendar, events in read:
+            due = Due(calendar.source, None, calendar.text, None, None)
+            if await stored_calendars.keep(tx, due, events, now, now + AGAIN):
+                await resources.touch(tx)
+        built = await build(tx, await resources.snapshot(tx, 0))
+        self._wake.set()
+        return {"warnings": [each.text for each in of_schedule(built, name, self._outside, now, self._ahead)]}
 
 
 def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot, egress: Egress) -> None:
@@ -75,7 +131,7 @@ def _keep_secret(spec: DestinationSpec, before: Mapping[str, Any] | None) -> dic
 
 
 def _check_schedule(_name: str, spec: ScheduleSpec, snapshot: Snapshot) -> None:
-    named = {person for layer in spec.layers for person in layer.people}
+    named = {person for layer in spec.layers for person in layer.people or ()}
     _refuse_unknown({PERSON: named}, snapshot)
 
 
@@ -108,7 +164,7 @@ def _person_uses(snapshot: Snapshot, name: str) -> list[str]:
     schedules = [
         f"{SCHEDULE} {each.name}"
         for each in snapshot.of(SCHEDULE).values()
-        if any(name in layer["people"] for layer in each.body["layers"])
+        if any(name in layer.get("people", ()) for layer in each.body["layers"])
     ]
     return schedules + _in_policies(snapshot, PERSON, name)
 

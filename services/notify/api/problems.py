@@ -1,11 +1,12 @@
 """What is configured but cannot work, and what went wrong with pages that stand."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Depends
 
+from services.notify.lookout import outside_of
 from services.notify.model import CaseState
-from services.notify.oncall.problems import Outside, Trouble, problems
+from services.notify.oncall.problems import Trouble, problems
 from services.notify.store import reads
 from services.notify.store.configuration import build
 from shared import resources
@@ -22,19 +23,19 @@ class ProblemAnswer(Answer):
     kind: str
     name: str
     text: str
+    at: datetime | None  # from when it is so, where we know
 
 
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=["problem"])
-    settings = runtime.settings
-    outside = Outside(settings.slack_token is not None, settings.smtp_url is not None, settings.catch_all)
+    outside, ahead = outside_of(runtime.settings), timedelta(days=runtime.settings.look_ahead_days)
 
     @routes.get("/v1/problems", dependencies=[Depends(allow("read"))])
     async def listing(limit: Limit = 50, cursor: Cursor = None) -> Listing[ProblemAnswer]:
         """First what cannot work as it is configured, then pages that could not tell everybody, then doubtful sends."""
         now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
-            found = problems(await build(tx, await resources.snapshot(tx, 0)), outside, now)
+            found = problems(await build(tx, await resources.snapshot(tx, 0)), outside, now, ahead)
             for row in await reads.troubled(tx):
                 name = row.case_number or str(row.case_id)
                 found += [Trouble("page", name, text) for text in from_json(row.troubles)]
@@ -44,7 +45,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
                 found.append(Trouble("delivery", row.case_number or str(row.id), text))
         start = _start(cursor)
         following = encode_cursor(str(start + limit)) if len(found) > start + limit else None
-        items = [ProblemAnswer(kind=t.kind, name=t.name, text=t.text) for t in found[start : start + limit]]
+        items = [ProblemAnswer(kind=t.kind, name=t.name, text=t.text, at=t.at) for t in found[start : start + limit]]
         return Listing(items=items, next=following)
 
     return routes

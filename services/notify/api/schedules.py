@@ -1,31 +1,30 @@
-"""Who is on call, overrides, and the calendar feed."""
+"""Who is on call: at an instant, and in which shifts."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-import icalendar
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, Field
-from sqlalchemy import Row
 
-from services.notify.model import CaseState, Rota
-from services.notify.model.rota import OVERRIDE, Override, Shift
-from services.notify.model.specs import OverrideSpec
+from services.notify.api.configured import configured, rota_of, sensible
+from services.notify.model import CaseState, Configuration
+from services.notify.model.rota import OVERRIDE, Shift
 from services.notify.oncall import on_call, shifts
 from services.notify.oncall.targets import person_title
-from services.notify.store import configuration as stored
-from services.notify.store.configuration import MAX_OVERRIDES, PERSON, SCHEDULE
-from shared import resources
-from shared.auth import Principal
-from shared.contracts.identity import derived
-from shared.errors import conflict, invalid, not_found
+from services.notify.store.configuration import PERSON, SCHEDULE
+from shared.errors import invalid, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
 from shared.resources import ResourceName
 from shared.runtime import Runtime
 
-FEED_DAYS = 90
-CALENDAR = "text/calendar; charset=utf-8"
+SHOWN = timedelta(days=30)  # ahead, where `until` is left out
+LONGEST = timedelta(days=400)  # of one question
+
+Moment = Annotated[AwareDatetime | None, Query()]
+From = Annotated[AwareDatetime | None, Query(alias="from", description="Now, where left out")]
+Until = Annotated[AwareDatetime | None, Query(description="30 days after `from`, where left out")]
 
 
 class ShiftAnswer(Answer):
@@ -40,120 +39,100 @@ class OnCall(Answer):
     people: list[ShiftAnswer]
 
 
-class OverrideAnswer(Answer):
-    id: UUID
-    person: str
+class LocalTimes(Answer):
+    """The same span on the wall of a zone."""
+
+    time_zone: str
     from_: datetime = Field(serialization_alias="from")
     until: datetime
-    created_at: datetime
-    created_by: str
+
+
+class WholeShift(ShiftAnswer):
+    """``local`` is in the zone of the schedule, ``person_local`` in that of the person, where we know it."""
+
+    schedule: str
+    label: str  # what the person is called
+    local: LocalTimes
+    person_local: LocalTimes | None
 
 
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=[SCHEDULE])
     reads = [Depends(allow("read"))]
 
-    async def rota_of(name: str) -> tuple[Rota, dict[str, str]]:
-        """A schedule with its overrides, and what its people are called."""
-        async with runtime.db.transaction() as tx:
-            built = await stored.build(tx, await resources.snapshot(tx, 0))
-        if name not in built.schedules:
-            raise not_found(SCHEDULE, name)
-        return built.schedules[name], {person: person_title(built, person) for person in built.people}
-
-    @routes.get("/v1/schedules/{name}.ics", dependencies=reads, response_class=Response, responses=_CALENDARS)
-    async def feed(name: ResourceName) -> Response:
-        """The next 90 days of shifts, as iCalendar."""
-        rota, titles = await rota_of(name)
-        now = runtime.clock.now()
-        found = shifts(rota.schedule, rota.overrides, now, now + timedelta(days=FEED_DAYS))
-        return Response(_calendar(name, found, titles, now), media_type=CALENDAR)
-
     @routes.get("/v1/schedules/{name}/on-call", dependencies=reads)
-    async def at(name: ResourceName, at: Annotated[AwareDatetime | None, Query()] = None) -> OnCall:
+    async def at(name: ResourceName, at: Moment = None) -> OnCall:
         """Who is on call at an instant; now, where ``at`` is left out. Empty where nobody is."""
-        rota, _ = await rota_of(name)
-        moment = at or runtime.clock.now()
-        try:
-            found = on_call(rota.schedule, rota.overrides, moment)
-        except OverflowError:
-            raise invalid("at: write a time between the years 2 and 9998") from None
-        return OnCall(at=moment, people=[_answer(shift) for shift in found])
-
-    @routes.get("/v1/schedules/{name}/overrides", dependencies=reads)
-    async def overrides(name: ResourceName, limit: Limit = 50, cursor: Cursor = None) -> Listing[OverrideAnswer]:
-        after = decode_cursor(cursor, 1)
-        async with runtime.db.transaction() as tx:
-            if name not in (await resources.snapshot(tx, 0)).of(SCHEDULE):
-                raise not_found(SCHEDULE, name)
-            rows = [_override(row) for row in await stored.overrides_of(tx, name)][::-1]
-        known = [str(row.id) for row in rows]
-        if after is not None and after[0] in known:
-            rows = rows[known.index(after[0]) + 1 :]
-        return Listing(items=rows[:limit], next=encode_cursor(str(rows[limit - 1].id)) if len(rows) > limit else None)
-
-    @routes.post("/v1/schedules/{name}/overrides", status_code=201)
-    async def add(
-        name: ResourceName, spec: OverrideSpec, who: Annotated[Principal, Depends(allow("config:write"))]
-    ) -> OverrideAnswer:
-        """Somebody else is on call for a while. The override made last wins; a PUT of the schedule keeps them all."""
-        made, now = runtime.ids.new(), runtime.clock.now()
-        async with runtime.db.transaction() as tx:
-            snapshot = await resources.snapshot(tx, await resources.version(tx, "FOR UPDATE"))
-            if name not in snapshot.of(SCHEDULE):
-                raise not_found(SCHEDULE, name)
-            if spec.person not in snapshot.of(PERSON):
-                raise invalid(f"There is no person {spec.person}. PUT the person first, or correct the name.")
-            override = Override(spec.person, spec.from_, spec.until)
-            if not await stored.add_override(tx, made, name, override, who.name, now):
-                raise conflict("too-many", f"Schedule {name} has {MAX_OVERRIDES} overrides. Delete old ones first.")
-        return OverrideAnswer(
-            id=made, person=spec.person, from_=spec.from_, until=spec.until, created_at=now, created_by=who.name
+        rota, _ = await rota_of(runtime, name)
+        moment = sensible("at", at or runtime.clock.now())
+        return OnCall(
+            at=moment, people=[ShiftAnswer(**_said(each)) for each in on_call(rota.schedule, rota.overrides, moment)]
         )
 
-    @routes.delete(
-        "/v1/schedules/{name}/overrides/{override_id}", status_code=204, dependencies=[Depends(allow("config:write"))]
-    )
-    async def remove(name: ResourceName, override_id: UUID) -> None:
-        async with runtime.db.transaction() as tx:
-            await resources.version(tx, "FOR UPDATE")
-            if not await stored.remove_override(tx, name, override_id):
-                raise not_found("override", override_id)
+    @routes.get("/v1/schedules/{name}/shifts", dependencies=reads)
+    async def of_schedule(
+        name: ResourceName, from_: From = None, until: Until = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> Listing[WholeShift]:
+        """The shifts that overlap the time asked for, whole, the earliest first."""
+        _, found = await rota_of(runtime, name)
+        return _listed(found, _shifts(found, [name], *_span(from_, until)), limit, cursor)
+
+    @routes.get("/v1/people/{name}/shifts", dependencies=reads)
+    async def of_person(
+        name: ResourceName, from_: From = None, until: Until = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> Listing[WholeShift]:
+        """One person's shifts in every schedule, the earliest first."""
+        found = await configured(runtime)
+        if name not in found.people:
+            raise not_found(PERSON, name)
+        every = _shifts(found, sorted(found.schedules), *_span(from_, until))
+        return _listed(found, [(of, shift) for of, shift in every if shift.person == name], limit, cursor)
+
+    def _span(from_: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+        start = sensible("from", from_ or runtime.clock.now())
+        end = sensible("until", until or start + SHOWN)
+        if not timedelta(0) < end - start <= LONGEST:
+            raise invalid(f"until must come after from, and within {LONGEST.days} days of it")
+        return start, end
 
     return routes
 
 
-_CALENDARS: dict[int | str, dict[str, object]] = {200: {"content": {"text/calendar": {"schema": {"type": "string"}}}}}
+def _shifts(found: Configuration, names: Iterable[str], start: datetime, end: datetime) -> list[tuple[str, Shift]]:
+    rotas = [(name, found.schedules[name]) for name in names]
+    every = [(name, each) for name, rota in rotas for each in shifts(rota.schedule, rota.overrides, start, end)]
+    return sorted(every, key=lambda named: (named[1].start, named[0], named[1].person))
 
 
-def _answer(shift: Shift) -> ShiftAnswer:
-    layer: int | Literal["override"] = "override" if shift.layer == OVERRIDE else int(shift.layer)
-    return ShiftAnswer(person=shift.person, layer=layer, from_=shift.start, until=shift.end)
+def _listed(
+    found: Configuration, every: list[tuple[str, Shift]], limit: int, cursor: str | None
+) -> Listing[WholeShift]:
+    after = decode_cursor(cursor, 3)
+    rest = [each for each in every if after is None or _key(each) > after]
+    following = encode_cursor(*_key(rest[limit - 1])) if len(rest) > limit else None
+    return Listing(items=[_whole(found, *each) for each in rest[:limit]], next=following)
 
 
-def _override(row: Row[Any]) -> OverrideAnswer:
-    return OverrideAnswer(
-        id=row.id,
-        person=row.person,
-        from_=row.start,
-        until=row.end,
-        created_at=row.created_at,
-        created_by=row.created_by,
+def _key(named: tuple[str, Shift]) -> tuple[str, ...]:
+    return named[1].start.astimezone(UTC).isoformat(), named[0], named[1].person
+
+
+def _whole(found: Configuration, name: str, shift: Shift) -> WholeShift:
+    person = found.people.get(shift.person)
+    own = ZoneInfo(person.time_zone) if person is not None and person.time_zone else None
+    return WholeShift(
+        **_said(shift),
+        schedule=name,
+        label=person_title(found, shift.person),
+        local=_local(shift, found.schedules[name].schedule.zone),
+        person_local=_local(shift, own) if own is not None else None,
     )
 
 
-def _calendar(name: str, found: tuple[Shift, ...], titles: dict[str, str], now: datetime) -> bytes:
-    calendar = icalendar.Calendar()
-    calendar.add("prodid", "-//Tocsin//on call//EN")
-    calendar.add("version", "2.0")
-    calendar.add("x-wr-calname", f"On call: {name}")
-    for shift in found:
-        event = icalendar.Event()
-        event.add("uid", f"{derived(name, shift.person, shift.layer, shift.start.isoformat())}@tocsin")
-        event.add("dtstamp", now)
-        event.add("dtstart", shift.start)
-        event.add("dtend", shift.end)
-        event.add("summary", f"{titles.get(shift.person, shift.person)} on call: {name}")
-        calendar.add_component(event)
-    written: bytes = calendar.to_ical()
-    return written
+def _local(shift: Shift, zone: ZoneInfo) -> LocalTimes:
+    return LocalTimes(time_zone=zone.key, from_=shift.start.astimezone(zone), until=shift.end.astimezone(zone))
+
+
+def _said(shift: Shift) -> dict[str, object]:
+    layer: int | Literal["override"] = "override" if shift.layer == OVERRIDE else int(shift.layer)
+    return {"person": shift.person, "layer": layer, "from_": shift.start, "until": shift.end}

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from services.notify.model.rota import Override, Schedule
+from services.notify.model.rota import Calendar, Override, Schedule
 from services.notify.model.specs import AnyDestination, EscalationPolicySpec, On, PersonSpec
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
@@ -60,6 +60,7 @@ class Configuration:
     destinations: Mapping[str, AnyDestination] = field(default_factory=dict)
     schedules: Mapping[str, Rota] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)  # those that layers read, by source
 
 
 @dataclass(frozen=True, slots=True)

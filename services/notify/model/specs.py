@@ -1,32 +1,29 @@
-"""What an admin writes: people, destinations, schedules, escalation policies, overrides, silences. Pure.
+"""What an admin writes: people, destinations, escalation policies, silences. Pure. Schedules: ``schedules.py``.
 
 Every limit of these documents is named here.
 """
 
 import base64
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
+import holidays
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, RootModel, StringConstraints, model_validator
 
 from shared.contracts import duration
 from shared.contracts.spec import Label, Name, Spec
 
 MAX_RECIPIENTS = 20
-MAX_LAYERS = 10
-MAX_PEOPLE = 100  # of one layer
 MAX_STEPS = 20
 MAX_NOTIFY = 20  # entries of one step
 MAX_TEAMS = 200
 MAX_REPEATS = 20
-MAX_OVERRIDE = timedelta(days=366)
 MAX_SILENCE = timedelta(days=366)
-SHORTEST_TURN = timedelta(minutes=1)
 SHORTEST_REPEAT = timedelta(seconds=1)
 
 DEFAULT = "default"  # the escalation policy of every team that no other policy serves; always there
@@ -77,6 +74,20 @@ class PersonSpec(Spec):
     email: Email | None = None
     slack_user: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,30}$")] | None = None
     time_zone: TimeZone | None = None  # the schedule's, or the calendar's, where left out
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None  # the zone's where left out
+    subdivision: Annotated[str, StringConstraints(min_length=1, max_length=10)] | None = None  # its holidays count too
+
+    @model_validator(mode="after")
+    def _known_place(self) -> Self:
+        known = holidays.list_supported_countries()
+        if self.country is None and self.subdivision is not None:
+            raise ValueError("subdivision: write the country too")
+        if self.country is not None and self.country not in known:
+            raise ValueError(f"country: no holidays are known for {self.country}. Write an ISO 3166-1 code such as IE.")
+        if self.country is not None and self.subdivision is not None and self.subdivision not in known[self.country]:
+            listed = ", ".join(known[self.country]) or "none"
+            raise ValueError(f"subdivision: {self.country} has no {self.subdivision}. Known: {listed}.")
+        return self
 
 
 class _Destination(Spec):
@@ -132,34 +143,6 @@ class DestinationSpec(RootModel[Annotated[AnyDestination, Field(discriminator="k
     """Where a message can go that is not a person."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class LayerSpec(Spec):
-    people: Annotated[tuple[Name, ...], Field(max_length=MAX_PEOPLE)]
-    start: datetime
-    turn: Length
-
-    @model_validator(mode="after")
-    def _local(self) -> Self:
-        if self.start.tzinfo is not None:
-            raise ValueError("start is on the wall clock of the schedule's zone: write 2026-11-02T09:00:00, no offset")
-        if not 1970 <= self.start.year <= 2100:
-            raise ValueError("start: write a date between 1970 and 2100")
-        if duration.parse(self.turn) < SHORTEST_TURN:
-            raise ValueError(f"turn: the shortest is {duration.text(SHORTEST_TURN)}")
-        return self
-
-
-class ScheduleSpec(Spec):
-    """An on-call rota in one zone. Later layers win."""
-
-    label: Label | None = None
-    time_zone: TimeZone
-    layers: Annotated[tuple[LayerSpec, ...], Field(max_length=MAX_LAYERS)]
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
 
 
 _NOTIFIED = ("destination", "person", "schedule", "team")
@@ -232,20 +215,6 @@ class EscalationPolicySpec(Spec):
     teams: Annotated[tuple[Name, ...], Field(max_length=MAX_TEAMS)] = ()
     steps: Annotated[tuple[StepSpec, ...], Field(min_length=1, max_length=MAX_STEPS)]
     repeat: RepeatSpec = RepeatSpec()
-
-
-class OverrideSpec(Spec):
-    """Somebody else is on call for a while."""
-
-    person: Name
-    from_: Annotated[AwareDatetime, Field(alias="from")]
-    until: AwareDatetime
-
-    @model_validator(mode="after")
-    def _forward(self) -> Self:
-        if not timedelta(0) < self.until - self.from_ <= MAX_OVERRIDE:
-            raise ValueError("until must come after from, and within a year of it")
-        return self
 
 
 class SilenceScope(Spec):

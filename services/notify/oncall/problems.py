@@ -3,23 +3,29 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from services.notify.model import CATCH_ALL, Configuration, Rota
-from services.notify.model.specs import EmailSpec, NotifySpec, On, SlackSpec, WebhookSpec
+from services.notify.model.rota import CalendarLayer
+from services.notify.model.specs import EmailSpec, NotifySpec, On, PersonSpec, SlackSpec, WebhookSpec
 from services.notify.oncall import gaps, shifts
 from services.notify.oncall.targets import address, named, ways_of
+from shared.contracts import duration
 
 LOOK_AHEAD = timedelta(days=30)
 MAX_GAPS = 3  # named for one schedule
+MAX_GAPS_COUNTED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """``kind`` and ``name`` say what is wrong, ``text`` why it cannot work and what to do."""
+    """``kind`` and ``name`` say what is wrong, ``text`` why it cannot work and what to do; ``at``: from when."""
 
     kind: str
     name: str
     text: str
+    at: datetime | None = None
+    gap: bool = False  # nobody is on call from then on
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,14 @@ class Outside:
         return None
 
 
-def problems(configuration: Configuration, outside: Outside, now: datetime) -> list[Trouble]:
+def problems(
+    configuration: Configuration, outside: Outside, now: datetime, ahead: timedelta = LOOK_AHEAD
+) -> list[Trouble]:
     """Everything found, in order of kind and name."""
     return [
         *_people(configuration, outside),
         *_destinations(configuration, outside),
-        *_schedules(configuration, now),
+        *_schedules(configuration, outside, now, ahead),
         *_policies(configuration),
         *_catch_all(configuration, outside),
     ]
@@ -51,12 +59,8 @@ def problems(configuration: Configuration, outside: Outside, now: datetime) -> l
 
 def _people(configuration: Configuration, outside: Outside) -> Iterator[Trouble]:
     for name, spec in sorted(configuration.people.items()):
-        ways = ways_of(spec)
-        lacking = [why for way in ways if (why := outside.missing(way.kind))]
-        if not ways:
-            yield Trouble("person", name, "cannot be reached: write a slack_user or an email")
-        elif len(lacking) == len(ways):
-            yield Trouble("person", name, f"cannot be reached: {' and '.join(lacking)}")
+        if why := _unreachable(spec, outside):
+            yield Trouble("person", name, f"cannot be reached: {why}")
 
 
 def _destinations(configuration: Configuration, outside: Outside) -> Iterator[Trouble]:
@@ -67,26 +71,88 @@ def _destinations(configuration: Configuration, outside: Outside) -> Iterator[Tr
             yield Trouble("destination", name, "has no secret to sign with: PUT it with one")
 
 
-def _schedules(configuration: Configuration, now: datetime) -> Iterator[Trouble]:
-    for name, rota in sorted(configuration.schedules.items()):
-        unknown = sorted(_named_in(rota) - configuration.people.keys())
-        for person in unknown:
-            yield Trouble("schedule", name, f"names {person}, who does not exist: PUT the person, or take the name out")
-        free = list(gaps(rota.schedule, rota.overrides, now, now + LOOK_AHEAD))
-        for start, end in free[:MAX_GAPS]:
-            span = f"from {_wall(rota, start)} until {_wall(rota, end)}"
-            yield Trouble("schedule", name, f"has nobody on call {span}: add a layer or an override")
-        if len(free) > MAX_GAPS:
-            yield Trouble("schedule", name, f"has {len(free) - MAX_GAPS} more gaps in the next {LOOK_AHEAD.days} days")
-        soon = {shift.person for shift in shifts(rota.schedule, rota.overrides, now, now + LOOK_AHEAD)}
-        for person in sorted(soon & configuration.people.keys()):
-            if not ways_of(configuration.people[person]):
-                yield Trouble("schedule", name, f"has {person} on call, who cannot be reached")
+def _schedules(configuration: Configuration, outside: Outside, now: datetime, ahead: timedelta) -> Iterator[Trouble]:
+    for name in sorted(configuration.schedules):
+        yield from of_schedule(configuration, name, outside, now, ahead)
 
 
-def _named_in(rota: Rota) -> set[str]:
-    people = {person for layer in rota.schedule.layers for person in layer.people}
-    return people | {override.person for override in rota.overrides}
+def of_schedule(
+    configuration: Configuration, name: str, outside: Outside, now: datetime, ahead: timedelta = LOOK_AHEAD
+) -> Iterator[Trouble]:
+    """What is wrong with one schedule, now and in the time ahead."""
+    rota, until = configuration.schedules[name], now + ahead
+    for person in sorted(_named_in(rota, now) - configuration.people.keys()):
+        yield Trouble("schedule", name, f"names {person}, who does not exist: PUT the person, or take the name out")
+    for number, layer in enumerate(rota.schedule.layers, 1):
+        if isinstance(layer, CalendarLayer):
+            yield from _calendar(configuration, name, number, layer, now, until)
+        elif not layer.people:
+            yield Trouble("schedule", name, f"has no people in layer {number}, so nobody is on call in its turns")
+    free = list(islice(gaps(rota.schedule, rota.overrides, now, until), MAX_GAPS_COUNTED + 1))
+    for start, end in free[:MAX_GAPS]:
+        text = f"has nobody on call {_gap(rota, start, end, now)}: add a layer or an override"
+        yield Trouble("schedule", name, text, start if start > now else None, gap=True)
+    if len(free) > MAX_GAPS:
+        more = f"{len(free) - MAX_GAPS}" if len(free) <= MAX_GAPS_COUNTED else f"more than {MAX_GAPS_COUNTED}"
+        yield Trouble("schedule", name, f"has {more} more gaps in the next {ahead.days} days")
+    soon: dict[str, datetime] = {}
+    for shift in shifts(rota.schedule, rota.overrides, now, until):
+        soon.setdefault(shift.person, shift.start)
+    for person in sorted(soon.keys() & configuration.people.keys()):
+        if why := _unreachable(configuration.people[person], outside):
+            since = "now" if soon[person] <= now else f"from {_wall(rota, soon[person])}"
+            yield Trouble("schedule", name, f"has {person} on call {since}, who cannot be reached: {why}", soon[person])
+
+
+def _calendar(
+    configuration: Configuration, name: str, number: int, layer: CalendarLayer, now: datetime, until: datetime
+) -> Iterator[Trouble]:
+    zone = configuration.schedules[name].schedule.zone
+    calendar = configuration.calendars.get(layer.source)
+    if calendar is not None and calendar.error is not None:
+        since = calendar.fetched_at
+        copy = f"the copy of {since.astimezone(zone):%d %b %Y %H:%M %Z} counts" if since else "there is no copy yet"
+        yield Trouble("schedule", name, f"cannot read the calendar of layer {number}: {calendar.error}; {copy}")
+    elif calendar is not None and calendar.fetched_at is None:
+        yield Trouble("schedule", name, f"has not read the calendar of layer {number} yet: that takes a minute")
+    ahead = [each for each in layer.strangers if each.end > now and each.start < until]
+    for event in ahead[:MAX_GAPS]:
+        what = f"{event.summary!r} of {event.start.astimezone(zone):%d %b %Y %H:%M %Z}"
+        yield Trouble(
+            "schedule",
+            name,
+            f"has an event that names nobody we know in layer {number}: {what};"
+            " write the name, label or email of a person into its title, or invite them",
+            event.start,
+        )
+    if len(ahead) > MAX_GAPS:
+        yield Trouble("schedule", name, f"has {len(ahead) - MAX_GAPS} more such events in layer {number}")
+
+
+def _named_in(rota: Rota, now: datetime) -> set[str]:
+    """Whom the layers name, and the overrides that are not over."""
+    layers = [layer for layer in rota.schedule.layers if not isinstance(layer, CalendarLayer)]
+    people = {person for layer in layers for person in layer.people}
+    return people | {override.person for override in rota.overrides if override.end > now}
+
+
+def _unreachable(spec: PersonSpec, outside: Outside) -> str | None:
+    ways = ways_of(spec)
+    lacking = [why for way in ways if (why := outside.missing(way.kind))]
+    if not ways:
+        return "write a slack_user or an email"
+    return " and ".join(lacking) if len(lacking) == len(ways) else None
+
+
+def _gap(rota: Rota, start: datetime, end: datetime, now: datetime) -> str:
+    """``on 2026-12-26 00:00–09:00 Dublin, in 12 days``"""
+    zone = rota.schedule.zone
+    since, until = start.astimezone(zone), end.astimezone(zone)
+    last = f"{until:%H:%M}" if since.date() == until.date() else f"{until:%Y-%m-%d %H:%M}"
+    place = zone.key.rpartition("/")[2].replace("_", " ")
+    if start <= now:
+        return f"now, until {until:%Y-%m-%d %H:%M} {place}"
+    return f"on {since:%Y-%m-%d %H:%M}–{last} {place}, in {duration.words(start - now)}"
 
 
 def _wall(rota: Rota, at: datetime) -> str:

@@ -56,7 +56,7 @@ def _entry(configuration: Configuration, entry: NotifySpec, at: datetime) -> tup
     if entry.kind == "person":
         return _listed(person(configuration, entry.name, None))
     if entry.kind == "schedule":
-        return _listed(_on_call(configuration, entry.name, at))
+        return _on_call(configuration, entry.name, at)
     return _team(configuration, entry.name, at)
 
 
@@ -100,14 +100,15 @@ def ways_of(spec: PersonSpec) -> tuple[Way, ...]:
     return (*slack, *email)
 
 
-def _on_call(configuration: Configuration, name: str, at: datetime) -> Target | str:
+def _on_call(configuration: Configuration, name: str, at: datetime) -> tuple[list[Target], list[str]]:
     rota = configuration.schedules.get(name)
     if rota is None:
-        return f"there is no schedule {name}"
+        return [], [f"there is no schedule {name}"]
     shifts = oncall.on_call(rota.schedule, rota.overrides, at)
     if not shifts:
-        return f"nobody is on call in schedule {name}"
-    return person(configuration, shifts[0].person, f"schedule:{name}")
+        return [], [f"nobody is on call in schedule {name}"]
+    found = [person(configuration, shift.person, f"schedule:{name}") for shift in shifts]
+    return [each for each in found if isinstance(each, Target)], [each for each in found if isinstance(each, str)]
 
 
 def _team(configuration: Configuration, name: str, at: datetime) -> tuple[list[Target], list[str]]:

@@ -1,11 +1,12 @@
 """What admins configured: as one typed value; and the objects of a first start."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from services.notify.model import Configuration, Policy, Rota, rota
+from services.notify.model import Configuration, Policy, Rota
+from services.notify.model.rota import AnyLayer, Calendar, Schedule
+from services.notify.model.schedules import ScheduleSpec, windows
 from services.notify.model.specs import (
     CONSOLE,
     DEFAULT,
@@ -14,82 +15,51 @@ from services.notify.model.specs import (
     DestinationSpec,
     EscalationPolicySpec,
     PersonSpec,
-    ScheduleSpec,
 )
+from services.notify.oncall.calendars import layer_of
+from services.notify.store import calendars as stored
+from services.notify.store import schedules
 from shared import resources
-from shared.contracts import duration
 from shared.db import Tx
 from shared.ids import secret
 from shared.resources import Resource, Snapshot
 
 PERSON, DESTINATION, SCHEDULE, POLICY = "person", "destination", "schedule", "escalation-policy"
-MAX_OVERRIDES = 1_000  # of one schedule; the newest count
 _SYSTEM = "tocsin"
 
 
 async def build(tx: Tx, snapshot: Snapshot) -> Configuration:
-    """The configuration that a snapshot and the overrides stand for."""
-    overrides = await _overrides(tx)
+    """The configuration that a snapshot, the overrides and the calendars stand for."""
+    overrides, calendars = await schedules.overrides(tx), await stored.calendars(tx)
+    people = {n: PersonSpec.model_validate(r.body) for n, r in snapshot.of(PERSON).items()}
+    specs = {n: ScheduleSpec.model_validate(r.body) for n, r in snapshot.of(SCHEDULE).items()}
+    read = {layer.calendar.source for spec in specs.values() for layer in spec.layers if layer.calendar}
     return Configuration(
         version=snapshot.version,
-        people={n: PersonSpec.model_validate(r.body) for n, r in snapshot.of(PERSON).items()},
+        people=people,
         destinations={n: DestinationSpec.model_validate(r.body).root for n, r in snapshot.of(DESTINATION).items()},
-        schedules={n: Rota(schedule(r), tuple(overrides.get(n, ()))) for n, r in snapshot.of(SCHEDULE).items()},
+        schedules={
+            n: Rota(schedule(spec, people, calendars), tuple(overrides.get(n, ()))) for n, spec in specs.items()
+        },
         policies={n: _policy(r) for n, r in snapshot.of(POLICY).items()},
+        calendars={source: calendars.get(source, Calendar(source)) for source in sorted(read)},
     )
 
 
-def schedule(resource: Resource) -> rota.Schedule:
-    spec = ScheduleSpec.model_validate(resource.body)
-    layers = tuple(rota.Layer(each.people, each.start, duration.parse(each.turn)) for each in spec.layers)
-    return rota.Schedule(spec.zone, layers)
+def schedule(spec: ScheduleSpec, people: Mapping[str, PersonSpec], calendars: Mapping[str, Calendar]) -> Schedule:
+    """A schedule as a value, with what is known of its calendars and of people now."""
+    layers: list[AnyLayer] = []
+    for layer in spec.layers:
+        if layer.calendar is None:
+            layers.append(layer.rotation())
+        else:
+            events = calendars.get(layer.calendar.source, Calendar(layer.calendar.source)).events
+            layers.append(layer_of(layer.calendar.source, events, people, layer.zone or spec.zone))
+    return Schedule(spec.zone, tuple(layers), windows(spec.covers))
 
 
 def _policy(resource: Resource) -> Policy:
     return Policy(resource.name, resource.version, EscalationPolicySpec.model_validate(resource.body))
-
-
-async def _overrides(tx: Tx) -> dict[str, list[rota.Override]]:
-    rows = await tx.rows('SELECT schedule, person, start, "end" FROM override ORDER BY schedule, created_at, id')
-    found: dict[str, list[rota.Override]] = {}
-    for row in rows:
-        found.setdefault(row.schedule, []).append(rota.Override(row.person, row.start, row.end))
-    return found
-
-
-async def overrides_of(tx: Tx, name: str) -> Sequence[Any]:
-    """The rows of one schedule's overrides, in the order in which they count."""
-    return await tx.rows(
-        'SELECT id, person, start, "end", created_at, created_by FROM override WHERE schedule = :schedule'
-        " ORDER BY created_at, id",
-        schedule=name,
-    )
-
-
-async def add_override(tx: Tx, override_id: UUID, name: str, override: rota.Override, by: str, now: datetime) -> bool:
-    """False where the schedule has as many as it may. The caller holds the configuration row."""
-    if await tx.scalar("SELECT count(*) FROM override WHERE schedule = :schedule", schedule=name) >= MAX_OVERRIDES:
-        return False
-    await tx.run(
-        'INSERT INTO override (id, schedule, person, start, "end", created_at, created_by)'
-        " VALUES (:id, :schedule, :person, :start, :end, :now, :by)",
-        id=override_id,
-        schedule=name,
-        person=override.person,
-        start=override.start,
-        end=override.end,
-        now=now,
-        by=by,
-    )
-    await resources.touch(tx)
-    return True
-
-
-async def remove_override(tx: Tx, name: str, override_id: UUID) -> bool:
-    gone = await tx.run("DELETE FROM override WHERE id = :id AND schedule = :schedule", id=override_id, schedule=name)
-    if gone:
-        await resources.touch(tx)
-    return bool(gone)
 
 
 async def signing_key(tx: Tx) -> str:

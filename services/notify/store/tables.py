@@ -207,7 +207,36 @@ override = Table(
     Column("end", _when, nullable=False),
     Column("created_at", _when, nullable=False),
     Column("created_by", Text, nullable=False),
+    Column("swap", Uuid),  # the exchange that it is one half of
     Index("override_schedule", "schedule", "created_at", "id"),
+)
+
+# A calendar that layers of schedules read, by its address or what stands in it; the last good copy stays.
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("url", Text),  # null: written into the layer
+    Column("body", Text),  # null: never fetched
+    Column("etag", Text),
+    Column("modified", Text),  # the Last-Modified of its server
+    Column("events", JSONB, nullable=False),  # from it, repetitions counted out for some time ahead
+    Column("read_at", _when),  # when they were
+    Column("fetched_at", _when),
+    Column("failing_since", _when),
+    Column("error", Text),
+    Column("next_at", _when, nullable=False),
+)
+
+# A calendar feed that is out: its address is signed, and works until the row is gone.
+feed = Table(
+    "feed",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),  # schedule or person
+    Column("name", Text, nullable=False),
+    Column("created_at", _when, nullable=False),
+    Column("created_by", Text, nullable=False),
 )
 
 signing_key = Table(

@@ -18,7 +18,7 @@ EXPRESSIONS = [rule["expr"] for rule in ALERTS] + [
 ]
 MEASURED = (telemetry.FIRE_LAG, telemetry.CONSUMER_LAG, telemetry.OUTBOX_AGE, telemetry.PARKED,
             telemetry.EVENTS_HANDLED, telemetry.STEP_FAILURES, telemetry.DELIVERIES,
-            telemetry.HTTP_DURATION)  # fmt: skip
+            telemetry.HTTP_DURATION, telemetry.PROBLEMS, telemetry.ON_CALL_GAP)  # fmt: skip
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)

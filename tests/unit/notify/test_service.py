@@ -287,7 +287,7 @@ async def test_who_is_on_call_the_override_and_the_feed(notify: Running) -> None
     events = icalendar.Calendar.from_ical(feed.text).walk("VEVENT")
     assert [str(e["summary"]).split()[0] for e in events[:3]] == ["Ana", "Li", "Ana"]
     assert events[0].decoded("dtend") == events[1].decoded("dtstart")
-    assert len(events) == 14
+    assert events[-1].decoded("dtstart") < DUE + timedelta(days=180) <= events[-1].decoded("dtend")
 
 
 async def test_an_override_is_in_force_for_the_very_next_page(notify: Running, slack: Slack, mail: Mail) -> None:
@@ -373,7 +373,7 @@ async def test_problems_name_what_cannot_work_before_it_bites(embedded: str, sla
     assert found["person", "ghost"] == "cannot be reached: write a slack_user or an email"
     assert found["person", "slacker"] == "cannot be reached: SLACK_TOKEN is not set"
     assert found["destination", "payments-slack"] == "cannot be reached: SLACK_TOKEN is not set"
-    assert found["schedule", "empty"].startswith("has nobody on call from 22 Nov 2026 02:03 UTC")
+    assert found["schedule", "empty"].startswith("has nobody on call now, until 2026-12-22 02:03 UTC")
     assert "no step on breaches" in found["escalation-policy", "mute"]
     assert "neither a destination's name nor an email address" in found["catch-all", "gone"]
     assert ("person", "ana") not in found
