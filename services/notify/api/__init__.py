@@ -8,6 +8,7 @@ from services.notify.api import (
     acting,
     configuring,
     deliveries,
+    duty,
     feeds,
     links,
     overrides,
@@ -26,6 +27,7 @@ def router(runtime: Runtime[CaseState], signing_key: links.SigningKey, wake_cale
         feeds.router(runtime, signing_key),  # before the resources: `{name}.ics` would be a name to them
         schedules.router(runtime),
         overrides.router(runtime),
+        duty.router(runtime),
         configuring.router(runtime, wake_calendars),
         silences.router(runtime),
         acting.router(runtime),

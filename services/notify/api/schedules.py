@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from services.notify.api.configured import configured, rota_of, sensible
 from services.notify.model import CaseState, Configuration
 from services.notify.model.rota import OVERRIDE, Shift
-from services.notify.oncall import on_call, shifts
+from services.notify.oncall import MAX_SHIFTS, on_call, shifts
 from services.notify.oncall.targets import person_title
 from services.notify.store.configuration import PERSON, SCHEDULE
 from shared.errors import invalid, not_found
@@ -101,6 +101,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
 def _shifts(found: Configuration, names: Iterable[str], start: datetime, end: datetime) -> list[tuple[str, Shift]]:
     rotas = [(name, found.schedules[name]) for name in names]
     every = [(name, each) for name, rota in rotas for each in shifts(rota.schedule, rota.overrides, start, end)]
+    if len(every) >= MAX_SHIFTS:
+        raise invalid(f"There are more than {MAX_SHIFTS} shifts in this time. Ask for less of it.")
     return sorted(every, key=lambda named: (named[1].start, named[0], named[1].person))
 
 

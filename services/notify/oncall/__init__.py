@@ -11,7 +11,7 @@ from services.notify.model.rota import OVERRIDE, Override, Schedule, Shift
 from services.notify.oncall.turns import said
 from services.notify.oncall.wall import BEGINNING, END, instant, windows
 
-__all__ = ["MAX_SHIFTS", "gaps", "instant", "on_call", "shifts"]
+__all__ = ["MAX_SHIFTS", "gaps", "instant", "on_call", "shifts", "through"]
 
 MAX_SHIFTS = 5_000  # of one answer of `shifts`
 MAX_STEPS = 20_000  # of one search for gaps
@@ -24,7 +24,12 @@ def on_call(schedule: Schedule, overrides: Sequence[Override], at: datetime) -> 
 
 def shifts(schedule: Schedule, overrides: Sequence[Override], start: datetime, end: datetime) -> tuple[Shift, ...]:
     """Every shift that overlaps [start, end), whole, in order; at most ``MAX_SHIFTS``."""
-    return tuple(islice((each for found, _, _ in _walk(schedule, overrides, start, end) for each in found), MAX_SHIFTS))
+    return tuple(islice(through(schedule, overrides, start, end), MAX_SHIFTS))
+
+
+def through(schedule: Schedule, overrides: Sequence[Override], start: datetime, end: datetime) -> Iterator[Shift]:
+    """As ``shifts``, one after the other and without a limit."""
+    return (each for found, _, _ in _walk(schedule, overrides, start, end) for each in found)
 
 
 def gaps(
