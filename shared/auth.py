@@ -26,6 +26,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS api_key (id uuid PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL UNIQUE,"
     " scopes text[] NOT NULL, created_at timestamptz NOT NULL, expires_at timestamptz, revoked_at timestamptz)"
 )
+_SECRETS = "CREATE TABLE IF NOT EXISTS shared_secret (name text PRIMARY KEY, value text NOT NULL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Keys:
             await tx.rows("SELECT pg_advisory_xact_lock(7014000)")
             await tx.run("CREATE SCHEMA IF NOT EXISTS auth")
             await tx.run(_SCHEMA)
+            await tx.run(_SECRETS)
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The principal of an ``Authorization: Bearer <key>`` header. Raises a 401 problem."""
@@ -98,6 +100,18 @@ class Keys:
                 expires_at=expires_at,
             )
         return key
+
+    async def shared_secret(self, name: str) -> str:
+        """A secret that all services of this installation share; made when it is first asked for."""
+        async with self._db.transaction() as tx:
+            return str(
+                await tx.scalar(
+                    "INSERT INTO shared_secret AS s (name, value) VALUES (:name, :value)"
+                    " ON CONFLICT (name) DO UPDATE SET value = s.value RETURNING value",
+                    name=name,
+                    value=secret(name),
+                )
+            )
 
     async def listing(self) -> list[dict[str, Any]]:
         async with self._db.transaction() as tx:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
 from shared import leases, migrate, operations, sealing, telemetry
@@ -180,6 +181,7 @@ async def run(
             opened.push_async_callback(db.close)
             if alone:
                 await _wait_until_migrated(db, service)
+            settings = await _with_mail_key(settings, on)
             runtime = Runtime(settings, service, db, on.clock, on.ids, the_log)
             parts.append(Part(runtime, member.assemble(runtime)))
         runner = Runner(settings, parts, on.own)
@@ -193,6 +195,14 @@ async def run(
         if ready is not None:
             ready(f"http://{settings.host}:{listening.getsockname()[1]}")
         await runner.run(app, listening, on.postgres.wait() if on.postgres else None)
+
+
+async def _with_mail_key(settings: Settings, on: Base) -> Settings:
+    """Every service must have the same: notify signs, intake verifies."""
+    if settings.mail_key is not None:
+        return settings
+    key = await Keys(on.own, on.clock, on.ids).shared_secret("mail")
+    return settings.model_copy(update={"mail_key": SecretStr(key)})
 
 
 def application(settings: Settings, parts: Sequence[Part], runner: Runner, keys: Keys, ids: Ids, title: str) -> Gate:

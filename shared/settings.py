@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     smtp_from: str = "tocsin@localhost"
     calendar_fetch_s: float = Field(900.0, ge=60)  # between two fetches of a calendar that a schedule reads
     look_ahead_days: int = Field(30, ge=1, le=366)  # how far ahead gaps on call are looked for
+    mailboxes: str = ""  # our addresses, comma-separated: what comes from one of them is no customer's
+    agents: str = ""  # addresses and domains of ours, comma-separated: ana@acme.example,acme.example
+    mail_key: SecretStr | None = None  # signs our Message-IDs and case tokens; unset: made once, kept in auth
     catch_all: str = "console"  # a destination's name: where an exhausted page goes
     admin_key: SecretStr | None = None
     secret_key: SecretStr | None = None  # seals stored secrets; several by commas: the first seals, all open
@@ -128,6 +131,10 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def mail_secret(self) -> bytes:
+        return self.mail_key.get_secret_value().encode() if self.mail_key else b""
 
     @property
     def fire_grace(self) -> timedelta:

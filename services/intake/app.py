@@ -4,11 +4,13 @@ from services.intake import CARD, redact
 from services.intake.api import routes
 from services.intake.decide import decide
 from services.intake.model import CaseFile
-from services.intake.store import IntakeStore, metadata, reads
+from services.intake.store import IntakeStore, budgets, metadata, reads
 from shared.batch import Service
 from shared.process import Member
 from shared.runtime import Runtime
-from shared.service import Assembly
+from shared.service import Assembly, Loop
+
+FORGET_EVERY_S = 600.0
 
 
 def service() -> Service[CaseFile]:
@@ -18,7 +20,12 @@ def service() -> Service[CaseFile]:
 def assemble(runtime: Runtime[CaseFile]) -> Assembly:
     settings = runtime.settings
     redact.configure(redact.named(settings.redact), settings.redact_patterns)
-    return Assembly(router=routes(runtime), ledger=reads.ledger)
+
+    async def forget() -> float:
+        async with runtime.db.transaction() as tx:
+            return 0.0 if await budgets.forget(tx, runtime.clock.now()) >= budgets.FORGOTTEN_AT_ONCE else FORGET_EVERY_S
+
+    return Assembly(routes(runtime), reads.ledger, [Loop("intake budgets", forget)])
 
 
 MEMBER = Member(service, assemble)

@@ -7,23 +7,24 @@ earlier ones (its source's thread, the Message-IDs it answers). The store claims
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from services.intake.model import Activity, CaseFile, Contact
+from services.intake.model import Activity, CaseFile, Contact, Mail
 from shared.contracts.envelope import Because
 from shared.contracts.words import Status
 
 TRAIL_LIMIT = 12  # Message-IDs looked at: the newest, and the root
+_ORDER = ("thread", "signed", "message", "address", "subject")  # the surest first
 NAME_LIMIT = 400  # bytes of a key, well within a row of an index
 
 
 class Key(NamedTuple):
     """A name that one row owns. Sorted by these fields, so that all writers claim in one order."""
 
-    kind: str  # marks: activity, external, mail; trails: message, thread
+    kind: str  # marks: activity, external, mail; trails: message, thread; tokens: signed, address, subject
     scope: str  # the source or the mailbox
     name: str
 
@@ -35,7 +36,9 @@ class Place:
     joins: UUID | None = None
     follows: UUID | None = None
     by: Key | None = None  # what led there
-    turned_away: UUID | None = None  # the case whose message it answers without taking part there
+    turned_away: UUID | None = None  # the case that it names without taking part there
+    forwarded: UUID | None = None  # the case whose mail it forwards
+    renamed: UUID | None = None  # the case whose mail it answers, about something else
 
 
 def mark(contact: Contact) -> Key | None:
@@ -81,25 +84,71 @@ def _hashed(name: str) -> str:
     return "sha256:" + sha256(name.encode()).hexdigest()
 
 
-def place(contact: Contact, holders: Mapping[Key, UUID], files: Mapping[UUID, CaseFile]) -> Place:
-    """Choose among the cases that its trail leads to, in the order of the trail.
+def tokens(contact: Contact) -> dict[Key, int]:
+    """The numbers of the cases that a mail names by something of ours."""
+    found = contact.mail.tokens if contact.mail else ()
+    return {Key(token.how, "", f"C-{token.number}"): token.number for token in found}
 
-    Mail joins only where its sender takes part already: a guessed Message-ID opens no door. A contact that happened
+
+def place(contact: Contact, holders: Mapping[Key, UUID], files: Mapping[UUID, CaseFile]) -> Place:
+    """Choose among the cases that it names: a source's thread, Message-IDs of ours, those it answers, tokens.
+
+    Mail joins only where its sender takes part already: a guessed name opens no door. A forward is a new matter, and so
+    is an answer to what is solved under another subject, unless it names its case by a token. A contact that happened
     after its case was closed opens a follow-up.
     """
-    turned_away: UUID | None = None
-    for key in trail(contact):
+    named = sorted((*trail(contact), *tokens(contact)), key=lambda key: _ORDER.index(key.kind))
+    elsewhere = Place()
+    for key in named:
         case_id = holders.get(key)
         if case_id is None:
             continue
         file = files[case_id]
-        if key.kind == "message" and (contact.mail is None or contact.mail.sender not in file.participants):
-            turned_away = turned_away or case_id
-        elif _closed_before(file, contact):
-            return Place(follows=case_id, by=key)
-        else:
-            return Place(joins=case_id, by=key)
-    return Place(turned_away=turned_away)
+        if key.kind == "thread" or _takes_part(contact.mail, file, key.kind):
+            new_matter = _new_matter(contact, file) if key.kind in ("signed", "message") else None
+            if new_matter is None:
+                closed = _closed_before(file, contact)
+                return Place(follows=case_id, by=key) if closed else Place(joins=case_id, by=key)
+            if elsewhere == Place():
+                elsewhere = Place(forwarded=case_id) if new_matter == "forwarded" else Place(renamed=case_id)
+        elif elsewhere == Place():
+            elsewhere = Place(turned_away=case_id)
+    return elsewhere
+
+
+def _takes_part(mail: Mail | None, file: CaseFile, kind: str) -> bool:
+    """Its sender does; or whom a delivery report is about; or one of us, who was sent what we signed."""
+    if mail is None:
+        return False
+    if mail.agent and kind in ("signed", "address"):
+        return True
+    return not {mail.sender, mail.agent, *mail.bounced}.isdisjoint(file.participants)
+
+
+def _new_matter(contact: Contact, file: CaseFile) -> Literal["forwarded", "renamed"] | None:
+    """Why an answer goes on with nothing: it passes a mail on, or somebody reused an old mail to write a new one."""
+    mail = contact.mail
+    if mail is None or contact.automated:
+        return None
+    if mail.forwards:
+        return "forwarded"
+    if file.status is not Status.SOLVED or mail.prefixes or not contact.subject or not file.subject:
+        return None
+    mine, theirs = _letters(contact.subject), _letters(file.subject)
+    return None if mine in theirs or theirs in mine else "renamed"
+
+
+def _letters(subject: str) -> str:
+    """What programs leave of a subject, however they fold and mark it."""
+    return "".join(letter for letter in subject.casefold() if letter.isalnum())
+
+
+def as_filed(contact: Contact, where: Place) -> Contact:
+    """A mail of one of us on a case is no customer's word: it is kept there and starts or stops no promise."""
+    agent = contact.mail.agent if contact.mail else None
+    if agent is None or contact.automated or where.joins is None or contact.customer.email != agent:
+        return contact
+    return contact.model_copy(update={"automated": f"written by one of us, {agent}"})
 
 
 def _closed_before(file: CaseFile, contact: Contact) -> bool:
@@ -121,8 +170,7 @@ def explain(where: Place, names: Mapping[UUID, str]) -> Because:
     if where.by:
         facts = {"by": where.by.kind, "name": where.by.name}
     if where.joins:
-        how = f"the same thread {where.by.name!r}" if where.by and where.by.kind == "thread" else "it answers a message"
-        return Because(text=f"Joined {names[where.joins]}: {how}.", facts=facts)
+        return Because(text=f"Joined {names[where.joins]}: {_how(where.by)}.", facts=facts)
     if where.follows:
         closed = names[where.follows]
         return Because(text=f"Opened as a follow-up: {closed} was closed before.", facts={**facts, "follows": closed})
@@ -130,14 +178,34 @@ def explain(where: Place, names: Mapping[UUID, str]) -> Because:
         other = names[where.turned_away]
         text = f"Opened: it answers a message of {other}, but its sender takes no part there."
         return Because(text=text, facts={"turned_away_from": other})
+    if where.forwarded:
+        other = names[where.forwarded]
+        return Because(text=f"Opened: it forwards a mail of {other}.", facts={"forwards": other})
+    if where.renamed:
+        other = names[where.renamed]
+        text = f"Opened: it answers a mail of {other}, under another subject."
+        return Because(text=text, facts={"renamed_from": other})
     return Because(text="Opened: nothing earlier belongs to it.")
+
+
+def _how(by: Key | None) -> str:
+    match by.kind if by else None:
+        case "thread":
+            return f"the same thread {by.name!r}" if by else ""
+        case "signed":
+            return "it answers a mail of ours"
+        case "address":
+            return "it was sent to the address of this case"
+        case "subject":
+            return "its subject names this case"
+    return "it answers a message"
 
 
 def connected(contacts: Sequence[Contact]) -> bool:
     """True where one of several contacts may belong to the case of another."""
     seen: set[Key] = set()
     for contact in contacts:
-        keys = set(trail(contact))
+        keys = {*trail(contact), *tokens(contact)}
         if not seen.isdisjoint(keys):
             return True
         seen |= keys

@@ -35,7 +35,7 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     patience = settings.send_timeout_s
     senders: dict[str, Sender] = {
         "slack": SlackSender(token, settings.slack_api_url, patience),
-        "email": EmailSender(smtp_url, settings.smtp_from, host, patience),
+        "email": EmailSender(smtp_url, settings.smtp_from, host, patience, settings.mail_secret),
         "webhook": WebhookSender(patience, Egress(settings.egress_allow)),
         "console": ConsoleSender(_to_terminal),
     }

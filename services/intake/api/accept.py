@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from services.intake.decide import with_contact
 from services.intake.model import Arrival, CaseFile, Contact, Happening, case_number
-from services.intake.store import claims, contacts
+from services.intake.store import budgets, claims, contacts
 from services.intake.store.claims import Claim
-from services.intake.threads import Key, Place, connected, explain, mark, place, rebinds, trail
+from services.intake.threads import Key, Place, as_filed, connected, explain, mark, place, rebinds, tokens, trail
 from shared.batch import Input, Work
 from shared.db import sqlstate
 from shared.errors import Problem, conflict
@@ -89,6 +89,9 @@ async def accept(
     ]
     held = await claims.take(work.tx, wanted, work.now)
     new = [each for key, each in zip(marks, mine, strict=True) if key is None or held[key].subject_id == each.id]
+    judged = await budgets.spend(work.tx, [each.contact for each in new], work.now)
+    for each, contact in zip(new, judged, strict=True):
+        each.contact = contact
     answers = await _file(work, new)
     twice = [key for key, each in zip(marks, mine, strict=True) if key and held[key].subject_id != each.id]
     answers |= await _first_answers(work, [held[key] for key in twice], answers)
@@ -128,9 +131,14 @@ async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepte
     )
     fresh = {each.fresh for each in new}
     found = {key: claim.case_id for key, claim in leads.items() if claim.case_id and claim.case_id not in fresh}
+    named = {key: number for each in new for key, number in tokens(each.contact).items()}
+    numbered = await claims.numbered(work.tx, list(named.values()))
+    found |= {key: numbered[number] for key, number in named.items() if number in numbered}
     final = await claims.final_cases(work.tx, list(found.values()))
     holders = {key: final[case_id] for key, case_id in found.items() if case_id in final}
     files = await _lock_and_load(work, sorted(set(holders.values())))
+    if numbered != await claims.numbered(work.tx, list(named.values())):  # a follow-up was opened meanwhile
+        raise Moved
     bound = _place_all(new, dict(holders), dict(files))
     await _number(work, new, files)
     names = {i: file.name for i, file in files.items()} | {each.case_id: case_number(each.number) for each in new}
@@ -171,10 +179,11 @@ def _place_all(new: Sequence[_New], holders: dict[Key, UUID], files: dict[UUID, 
     bound: dict[Key, UUID] = {}
     for each in new:
         each.where = place(each.contact, holders, files)
+        each.contact = as_filed(each.contact, each.where)
         changed = rebinds(each.contact, holders, each.case_id, each.where.follows)
         bound |= changed
         if together:
-            holders |= changed
+            holders |= changed | {key: each.case_id for key in tokens(each.contact) if each.where.follows}
             file = files.get(each.case_id) or CaseFile(each.case_id)
             files[each.case_id] = with_contact(file, Arrival(each.id, each.contact, 0, explain(Place(), {})))
     return bound

@@ -69,6 +69,8 @@ class ContactAnswer(Answer):
     customer: Customer
     subject: str
     body: str
+    quoted: str
+    signature: str
     language: str | None
     reason: str | None
     tags: list[str]
@@ -137,7 +139,12 @@ class CaseLine(Answer):
 
 
 class CaseAnswer(CaseLine):
-    """A case with its newest contacts and activities, oldest first, and how many of each there are in all."""
+    """A case with its newest contacts and activities, oldest first, and how many of each there are in all.
+
+    ``token`` names it in an address (``help+TOKEN@desk.example``) or a subject (``[TOKEN]``) of what a desk sends.
+    """
+
+    token: str
 
     contacts: list[ContactAnswer]
     contacts_total: int
@@ -146,9 +153,15 @@ class CaseAnswer(CaseLine):
 
     @classmethod
     def whole(
-        cls, row: Row[Any], contacts: Sequence[Row[Any]], activities: Sequence[Row[Any]], totals: tuple[int, int]
+        cls,
+        row: Row[Any],
+        contacts: Sequence[Row[Any]],
+        activities: Sequence[Row[Any]],
+        totals: tuple[int, int],
+        token: str,
     ) -> "CaseAnswer":
         parts = {
+            "token": token,
             "contacts": [ContactAnswer.of(each) for each in contacts],
             "contacts_total": totals[0],
             "activities": [ActivityAnswer.of(each) for each in activities],

@@ -14,6 +14,7 @@ from services.intake.store import contacts, reads
 from shared import telemetry
 from shared.auth import Principal
 from shared.batch import Input
+from shared.contracts.mailids import case_token
 from shared.contracts.words import Status
 from shared.db import Tx
 from shared.errors import conflict, invalid, not_found
@@ -55,7 +56,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
             listed = await reads.contacts_of(tx, case_id, SHOWN)
             happened = await reads.activities_of(tx, case_id, SHOWN)
             totals = await reads.counts_of(tx, case_id)
-        return CaseAnswer.whole(row, listed, happened, totals)
+        token = case_token(row.number, runtime.settings.mail_secret)
+        return CaseAnswer.whole(row, listed, happened, totals, token)
 
     @router.post("/v1/cases/{id}/merge")
     async def merge(id: str, into: Merge, principal: Annotated[Principal, Depends(allow("cases:write"))]) -> Merged:

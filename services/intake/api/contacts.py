@@ -11,7 +11,7 @@ from services.intake.api import lines
 from services.intake.api.answers import ContactAccepted, ContactAnswer, Quarantined, answered
 from services.intake.api.desk import Brought, Desk
 from services.intake.channels import api as json_channel
-from services.intake.channels.adapter import Received, Rejected
+from services.intake.channels.adapter import Own, Received, Rejected
 from services.intake.model import CaseFile, Contact
 from services.intake.model.identity import canonical_email
 from services.intake.model.posted import NewContact
@@ -33,6 +33,7 @@ _MAIL = {"requestBody": {"required": True, "content": {"message/rfc822": {"schem
 
 def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     router = APIRouter(tags=["contacts"])
+    own = Own.of(runtime.settings.mailboxes, runtime.settings.agents, runtime.settings.mail_secret)
 
     @router.post(
         "/v1/contacts", status_code=202, response_model=ContactAccepted, responses={202: {"headers": EXPIRES_HEADER}}
@@ -84,7 +85,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
         raw = await request.body()
         if not raw.strip():
             raise invalid("The body is empty. Send the raw message, headers first.")
-        received = Received(runtime.clock.now(), source, canonical_email(mailbox or "") or "", history)
+        received = Received(runtime.clock.now(), source, canonical_email(mailbox or "") or "", history, own)
         if len(raw) < THREAD_FROM:
             outcome = channels.read("email", raw, received)
         else:

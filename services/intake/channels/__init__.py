@@ -80,7 +80,7 @@ def _told(contact: Contact) -> Contact:
 
 
 def _cut(contact: Contact) -> Contact:
-    limits = {"subject": SUBJECT_LIMIT, "body": BODY_LIMIT}
+    limits = {"subject": SUBJECT_LIMIT, "body": BODY_LIMIT, "quoted": BODY_LIMIT}
     texts = {name: text for name in limits if len(text := getattr(contact, name)) > limits[name]}
     if not texts:
         return contact

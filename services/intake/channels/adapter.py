@@ -5,6 +5,42 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.intake.model import Contact
+from services.intake.model.identity import canonical_email
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is ours, so that our own words are not taken for a customer's. Addresses are canonical."""
+
+    mailboxes: frozenset[str] = frozenset()  # addresses where contacts arrive, and from which we send
+    agents: frozenset[str] = frozenset()  # addresses, and domains that begin with @
+    key: bytes = b""  # signs our Message-IDs and case tokens
+
+    @classmethod
+    def of(cls, mailboxes: str, agents: str, key: bytes) -> "Own":
+        """From comma-separated settings. Raises ``ValueError`` saying which is no address."""
+        return cls(
+            frozenset(_address(each) for each in _listed(mailboxes)),
+            frozenset(
+                _address(each) if "@" in each[1:] else f"@{each.lstrip('@').lower()}" for each in _listed(agents)
+            ),
+            key,
+        )
+
+    def is_agent(self, address: str | None) -> bool:
+        if not address or address in self.mailboxes:
+            return False
+        return address in self.agents or f"@{address.rpartition('@')[2]}" in self.agents
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _address(text: str) -> str:
+    if (canonical := canonical_email(text)) is None:
+        raise ValueError(f"{text!r} is no address: write help@acme.example, separated by commas")
+    return canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +51,7 @@ class Received:
     source: str | None = None  # where the caller names one
     mailbox: str = ""  # canonical; "" where the caller does not say
     history: bool = False  # imported: pages nobody
+    own: Own = Own()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,26 @@
 """A raw email (RFC 5322, MIME) to a contact. Pure; any bytes give a contact or a named rejection."""
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.intake import redact
-from services.intake.channels import automatic, markup, words
+from services.intake.channels import attached, automatic, bodies, quoted, senders, subjects, words
 from services.intake.channels.adapter import Received, Rejected
-from services.intake.channels.mime import Headers, Part, Unreadable, parameters, parse
-from services.intake.model import Attachment, Contact, Mail, identity
+from services.intake.channels.mime import Headers, Part, Unreadable, parse
+from services.intake.channels.quoted import Text
+from services.intake.channels.senders import PARTICIPANTS_LIMIT, Sender
+from services.intake.channels.subjects import Subject
+from services.intake.model import Contact, Mail
 from services.intake.model.posted import BODY_LIMIT, EARLIEST
-from shared.contracts.contacts import Customer
 from shared.contracts.words import Channel
 
 ANSWERS_LIMIT = 50  # Message-IDs kept of In-Reply-To and References
-PARTICIPANTS_LIMIT = 50
-ATTACHMENTS_LIMIT = 100
+SIGNATURE_LIMIT = 4_000  # characters
 LATE = timedelta(days=7)  # live mail that claims to be older than this has a broken clock
 _SPARE = 1_000  # characters read beyond the limit, so that nothing is cut before it is redacted
 _SALVAGED = 16_000  # bytes looked at of what is no mail
-_TEXTS = ("text/plain", "text/html", "text/enriched", "text/markdown", "text")
+_SEALED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 
 
 def read(raw: bytes, received: Received) -> Contact | Rejected:
@@ -31,43 +33,76 @@ def read(raw: bytes, received: Received) -> Contact | Rejected:
     contact = _contact(mail, received)
     if not (contact.subject or contact.body or contact.attachments or contact.customer.email):
         return Rejected("empty", "The mail has no sender, no subject, no text and no attachment.", contact)
-    return contact
+    return _suspicion(mail, contact) or contact
+
+
+def _suspicion(mail: Part, contact: Contact) -> Rejected | None:
+    if field := automatic.spam(mail.headers):
+        detail = f"A filter before us called it spam ({field}). Release it if it is not."
+        return Rejected("spam", detail, contact)
+    if program := next((each for each in contact.attachments if attached.disguised(each)), None):
+        detail = f"The attachment {program.name!r} is a program that goes by the name of something else."
+        return Rejected("disguised_program", detail, contact)
+    return None
 
 
 def _contact(mail: Part, received: Received) -> Contact:
     headers = mail.headers
     charset = next((part.parameters["charset"] for part in mail.walk() if part.parameters.get("charset")), "")
     remarks = [f"the header {name!r} was cut" for name in headers.cut]
-    customer, sender = _sender(headers, charset)
-    occurred_at = _occurred_at(headers, received, remarks)
-    body, used = _body(mail)
-    subject = words.header(headers.first("subject"), charset=charset)
+    subject = subjects.read(words.header(headers.first("subject"), charset=charset))
+    raw_text, used = bodies.text_of(mail, automatic.is_report(headers))
+    relations = _mail(mail, subject, received)
+    if automatic.is_report(headers):
+        text = Text(raw_text.strip())
+    else:
+        text = quoted.split(raw_text, bool(relations.answers or subject.is_reply), subject.is_forward)
+    who = senders.sender(headers, charset, received.own)
+    if who.agent:
+        who, text = _forwarded(mail, who, text, raw_text, subject, remarks)
+    if any(part.kind in _SEALED for part in mail.walk()):
+        remarks.append("it is encrypted: its text cannot be read")
+    forwards = subject.is_forward or bool(text.forwarded and text.forwarded.marked)
     return Contact(
         channel=Channel.EMAIL,
         source=received.source,
-        occurred_at=occurred_at,
+        occurred_at=_occurred_at(headers, received, remarks),
         stated_at=words.header(headers.first("date"), 100) or None,
         received_at=received.at,
-        customer=customer,
-        subject=subject,
-        body=body,
-        attachments=tuple(_attachments(mail, used)),
-        mail=_mail(headers, sender, received),
-        automated=automatic.reason(headers, sender, received.mailbox),
+        customer=who.customer,
+        subject=subject.text,
+        body=text.new[: BODY_LIMIT + _SPARE],
+        quoted=text.quoted[: BODY_LIMIT + _SPARE],
+        signature=text.signature[:SIGNATURE_LIMIT],
+        attachments=attached.attachments(mail, used, remarks),
+        mail=_with(relations, who, headers, received, forwards),
+        automated=automatic.reason(mail, who.address, relations.mailbox, received.own),
         history=received.history,
         remarks=tuple(remarks),
     )
 
 
-def _sender(headers: Headers, charset: str) -> tuple[Customer, str | None]:
-    """Who wrote it: From, or where it names nobody, Sender, Reply-To or Return-Path."""
-    name = ""
-    for field in ("from", "sender", "reply-to", "return-path"):
-        for called, address in words.addresses(headers.first(field), 10, charset):
-            name = name or called
-            if canonical := identity.canonical_email(address):
-                return identity.customer(email=canonical, name=name or called), canonical
-    return identity.customer(name=name), None
+def _forwarded(
+    mail: Part, who: Sender, text: Text, raw_text: str, subject: Subject, remarks: list[str]
+) -> tuple[Sender, Text]:
+    """A mail that an agent of ours passes on is its original sender's; the agent's own words are kept beside it."""
+    inner = next((p.children[0] for p in mail.walk() if p.kind.startswith("message/") and p.children), None)
+    if text.forwarded is None and not (inner and (subject.is_forward or not text.new.strip())):
+        return who, text
+    customer = senders.original(text.forwarded, inner, "")
+    if customer is None:
+        return who, text
+    remarks.append(f"forwarded by {who.agent}")
+    if text.forwarded:
+        remarks.extend([f"the original is dated {text.forwarded.date[:100]}"] if text.forwarded.date else [])
+        words_of_agent = quoted.covering(raw_text)
+        passed_on = quoted.split(text.forwarded.text, answers=True)
+    else:
+        assert inner is not None
+        words_of_agent = "" if raw_text == (inner_text := bodies.text_of(inner)[0]) else raw_text
+        passed_on = quoted.split(inner_text, answers=True)
+    beside = "\n\n".join(each for each in (words_of_agent, passed_on.quoted) if each.strip())
+    return Sender(customer, customer.email, who.agent), replace(text, new=passed_on.new, quoted=beside)
 
 
 def _occurred_at(headers: Headers, received: Received, remarks: list[str]) -> datetime:
@@ -83,102 +118,38 @@ def _occurred_at(headers: Headers, received: Received, remarks: list[str]) -> da
     return min(stated, received.at)
 
 
-def _mail(headers: Headers, sender: str | None, received: Received) -> Mail:
+def _mail(mail: Part, subject: Subject, received: Received) -> Mail:
+    """How it stands among others, but for the people."""
+    headers = mail.headers
     own = next(iter(words.message_ids(headers.first("message-id"))), None)
     answers = [each for value in headers.all("in-reply-to") for each in words.message_ids(value)]
     references = [each for value in headers.all("references") for each in words.message_ids(value)]
-    earlier = [each for each in dict.fromkeys((*answers, *reversed(references))) if each != own]
+    about, bounced = automatic.returned(mail) if automatic.is_report(headers) else ([], ())
+    earlier = [each for each in dict.fromkeys((*about, *answers, *reversed(references))) if each != own]
+    tokens = senders.tokens(headers, earlier, words.header(headers.first("subject")), received)
     if len(earlier) > ANSWERS_LIMIT:  # the newest, and the root
         earlier = [*earlier[: ANSWERS_LIMIT - 1], earlier[-1]]
-    people = [sender, *_recipients(headers)]
     return Mail(
-        mailbox=received.mailbox,
+        mailbox=senders.mailbox(headers, received),
         message_id=own,
         answers=tuple(earlier),
-        sender=sender,
-        participants=tuple(dict.fromkeys(each for each in people if each and each != received.mailbox)),
+        tokens=tokens,
+        prefixes=subject.prefixes,
+        bounced=bounced,
     )
 
 
-def _recipients(headers: Headers) -> list[str]:
-    found = [
-        identity.canonical_email(address)
-        for field in ("to", "cc", "reply-to")
-        for value in headers.all(field)
-        for _, address in words.addresses(value, PARTICIPANTS_LIMIT)
-    ]
-    return [address for address in found if address][:PARTICIPANTS_LIMIT]
-
-
-def _body(mail: Part) -> tuple[str, set[int]]:
-    """The text that a person reads, and the parts it was taken from, by id."""
-    used: set[int] = set()
-    text = _text(mail, used)
-    if not text.strip():  # a mail forwarded as an attachment and nothing else
-        inner = next((part for part in mail.walk() if part.kind.startswith("message/") and part.children), None)
-        text = _text(inner.children[0], used) if inner else text
-    return text.strip()[: BODY_LIMIT + _SPARE], used
-
-
-def _text(part: Part, used: set[int]) -> str:
-    if part.kind == "multipart/alternative":
-        return _alternative(part, used)
-    if part.kind.startswith("multipart/"):
-        texts = [_text(child, used) for child in part.children]
-        return "\n\n".join(text for text in texts if text.strip())
-    if part.kind not in _TEXTS or _is_file(part):
-        return ""
-    used.add(id(part))
-    content = part.content()[: (BODY_LIMIT + _SPARE) * 16]
-    text = words.decode(content, part.parameters.get("charset", ""))
-    if part.kind in ("text/html", "text/enriched"):
-        return markup.to_text(text)
-    return re.sub(r"[ \t]+$", "", text.replace("\r\n", "\n").replace("\r", "\n"), flags=re.MULTILINE)
-
-
-def _alternative(part: Part, used: set[int]) -> str:
-    """The plain form where it says anything, else the richest one that does."""
-    plain_first = sorted(part.children, key=lambda child: child.kind != "text/plain")
-    chosen = ""
-    for child in plain_first:
-        text = _text(child, used)
-        chosen = chosen if chosen.strip() else text
-    return chosen
-
-
-def _is_file(part: Part) -> bool:
-    disposition = part.headers.first("content-disposition").partition(b";")[0].strip().lower()
-    return disposition == b"attachment" or _name(part) is not None
-
-
-def _name(part: Part) -> str | None:
-    from_disposition = words.file_name(_disposition(part), "filename")
-    return from_disposition or words.file_name(part.parameters, "name")
-
-
-def _disposition(part: Part) -> dict[str, str]:
-    return parameters(part.headers.first("content-disposition").decode("latin-1"))
-
-
-def _attachments(mail: Part, used: set[int]) -> list[Attachment]:
-    found: list[Attachment] = []
-    waiting = [mail]
-    while waiting and len(found) < ATTACHMENTS_LIMIT:
-        part = waiting.pop(0)
-        if part.kind.startswith("multipart/"):
-            waiting[:0] = part.children
-        elif id(part) not in used:
-            found.append(_attachment(part))
-    return [each for each in found if each.size or each.name]
-
-
-def _attachment(part: Part) -> Attachment:
-    name = _name(part)
-    if name is None and part.children:  # a mail within a mail goes by its subject
-        name = words.header(part.children[0].headers.first("subject"), 250) or None
-    disposition = part.headers.first("content-disposition").partition(b";")[0].strip().lower()
-    inline = disposition == b"inline" or (not disposition and "content-id" in part.headers)
-    return Attachment(name=name, type=part.kind[:120], size=len(part.content()), inline=inline)
+def _with(relations: Mail, who: Sender, headers: Headers, received: Received, forwards: bool) -> Mail:
+    ours = {relations.mailbox, received.mailbox, *received.own.mailboxes}
+    everyone = dict.fromkeys(each for each in (who.address, *senders.recipients(headers)) if each and each not in ours)
+    return relations.model_copy(
+        update={
+            "sender": who.address,
+            "agent": who.agent,
+            "participants": tuple(everyone)[: PARTICIPANTS_LIMIT + 1],
+            "forwards": forwards,
+        }
+    )
 
 
 def _words(raw: bytes, received: Received) -> Contact | None:

@@ -21,6 +21,10 @@ BLOCK_BYTES = 4 * 1_048_576  # of all fields of one part
 _FIELD = re.compile(rb"^([!-9;-~]{1,80})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _FOLD = re.compile(rb"\n[ \t]+")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+_NO_SPACE = re.compile(rb"\s+")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_UU = ("x-uuencode", "uuencode", "uue", "x-uue")
+_KNOWN = ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "8bits", "7bits", "quoted-printable", "plain", "none", "text")
 _MAIL_FIELDS = frozenset(
     b"from to cc subject date message-id in-reply-to references received return-path sender reply-to mime-version "
     b"content-type content-transfer-encoding content-disposition delivered-to".split()
@@ -66,15 +70,34 @@ class Part:
     def content(self) -> bytes:
         """The body, decoded from its transfer encoding as far as it can be."""
         body = self.raw[self.start : self.end]
-        encoding = self.headers.first("content-transfer-encoding").decode("latin-1").strip(" \t;\"'").lower()
+        encoding = self._encoding()
         match encoding:
             case "base64":
                 return _base64(body)
             case "quoted-printable":
                 return quopri.decodestring(body)
-            case "x-uuencode" | "uuencode" | "uue" | "x-uue":
-                return _uuencoded(body)
+        if encoding in _UU:
+            return _uuencoded(body)
         return body
+
+    def problem(self) -> str | None:
+        """Why the body cannot be decoded as its transfer encoding says; None where it can."""
+        body = self.raw[self.start : self.end]
+        encoding = self._encoding()
+        if encoding == "base64":
+            letters = _NO_SPACE.sub(b"", body).rstrip(b"=")
+            if len(letters) % 4 == 1 or _NOT_BASE64.search(letters):
+                return "its base64 is damaged"
+        elif encoding in _UU:
+            if body.strip() and not _uuencoded(body):
+                return "its uuencoding is damaged"
+        elif encoding not in _KNOWN:
+            return f"unknown transfer encoding {encoding[:40]!r}"
+        return None
+
+    def _encoding(self) -> str:
+        said = self.headers.first("content-transfer-encoding").decode("latin-1").strip(" \t;\"'").lower()
+        return said.replace("quoted printable", "quoted-printable")
 
     def walk(self) -> Iterator["Part"]:
         yield self

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
@@ -25,9 +25,21 @@ class Attachment(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str | None = None
-    type: str
-    size: int  # bytes, decoded
+    type: str  # as declared
+    size: int  # bytes, decoded where it could be
     inline: bool = False
+    detected: str | None = None  # its type by its content, where that is known
+    sha256: str | None = None  # of what could not be decoded
+    problem: str | None = None  # why it could not be
+
+
+class Token(BaseModel):
+    """A case that a mail names by something of ours, verified."""
+
+    model_config = ConfigDict(frozen=True)
+
+    how: Literal["signed", "address", "subject"]
+    number: int
 
 
 class Mail(BaseModel):
@@ -40,6 +52,11 @@ class Mail(BaseModel):
     answers: tuple[str, ...] = ()  # ids of earlier messages, the most telling first
     sender: str | None = None
     participants: tuple[str, ...] = ()  # who wrote it and whom it went to, but for the mailbox
+    tokens: tuple[Token, ...] = ()
+    prefixes: tuple[str, ...] = ()  # "Re", "WG": what stood before the subject
+    forwards: bool = False  # it passes on another mail
+    agent: str | None = None  # who of us sent it
+    bounced: tuple[str, ...] = ()  # of a delivery report: whom our mail did not reach
 
 
 class Contact(BaseModel):
@@ -57,7 +74,9 @@ class Contact(BaseModel):
     received_at: AwareDatetime
     customer: Customer = Customer()
     subject: str = ""
-    body: str = ""
+    body: str = ""  # what the customer newly wrote
+    quoted: str = ""  # what stood with it: earlier mails, a forwarder's words
+    signature: str = ""
     language: str | None = None
     reason: str | None = None
     tags: tuple[str, ...] = ()

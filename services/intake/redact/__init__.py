@@ -224,6 +224,8 @@ def contact(original: Contact) -> Contact:
     changed: dict[str, object] = {
         "subject": mask.text(original.subject),
         "body": mask.text(original.body),
+        "quoted": mask.text(original.quoted),
+        "signature": mask.text(original.signature),
         "url": mask.url(original.url),
         "reason": mask.maybe(original.reason),
         "tags": mask.each(original.tags),
@@ -252,7 +254,7 @@ def contact(original: Contact) -> Contact:
 def _texts(original: Contact) -> Iterator[str]:
     """All that ``contact`` masks in, as the sieve must see it."""
     who = original.customer
-    yield from (original.subject, original.body, *original.tags, *original.remarks)
+    yield from (original.subject, original.body, original.quoted, original.signature, *original.tags, *original.remarks)
     yield from (each for each in (original.url, original.reason, original.stated_at) if each)
     yield from (each for each in (who.name, who.email, who.phone, who.tier) if each)
     for each in original.attachments:

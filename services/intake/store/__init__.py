@@ -116,6 +116,8 @@ def _contact_row(case_id: UUID, filed: Filed) -> dict[str, Any]:
         **_customer_columns(contact.customer),
         "subject": contact.subject,
         "body": contact.body,
+        "quoted": contact.quoted,
+        "signature": contact.signature,
         "language": contact.language,
         "reason": contact.reason,
         "tags": contact.tags,
@@ -158,7 +160,8 @@ async def _erase(tx: Tx, changes: Sequence[Change[CaseFile]], known_as: frozense
     """Blank identity and text of a customer's contacts, and what was written on the cases that are theirs."""
     await tx.run(
         "UPDATE contact SET customer = '{}', customer_id = NULL, customer_email = NULL, customer_phone = NULL,"
-        " subject = '', body = '', url = NULL, tags = '[]', attributes = '{}', attachments = '[]', mail = NULL,"
+        " subject = '', body = '', quoted = '', signature = '', url = NULL, tags = '[]', attributes = '{}',"
+        " attachments = '[]', mail = NULL,"
         " remarks = '[]', because = CAST(:because AS jsonb), erased_at = :now"
         " WHERE case_id = ANY(CAST(:cases AS uuid[])) AND (customer_id = ANY(CAST(:who AS text[]))"
         " OR customer_email = ANY(CAST(:who AS text[])) OR customer_phone = ANY(CAST(:who AS text[])))",

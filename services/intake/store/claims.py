@@ -98,3 +98,18 @@ async def final_cases(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, UUID]:
         ids=sorted(set(case_ids)),
     )
     return {row.asked: row.id for row in rows}
+
+
+async def numbered(tx: Tx, numbers: Sequence[int]) -> dict[int, UUID]:
+    """The cases of these numbers; of a closed one, the newest that goes on from it."""
+    if not numbers:
+        return {}
+    rows = await tx.rows(
+        "WITH RECURSIVE line AS ("
+        " SELECT number, id, said, 0 AS depth FROM case_file WHERE number = ANY(CAST(:numbers AS bigint[]))"
+        " UNION ALL SELECT l.number, f.id, f.said, l.depth + 1 FROM line l JOIN case_file f ON f.follows = l.id"
+        " WHERE l.said = 'closed')"
+        " SELECT DISTINCT ON (number) number, id FROM line ORDER BY number, depth DESC, id DESC",
+        numbers=sorted(set(numbers)),
+    )
+    return {row.number: row.id for row in rows}

@@ -53,6 +53,7 @@ case_file = Table(
     Column("merged_into", Uuid),
     Column("updated_at", _when, nullable=False),
     Index("case_file_status", "status", "number"),
+    Index("case_file_follows", "follows", postgresql_where=text("follows IS NOT NULL")),
     Index("case_file_customer_id", "customer_id", "number"),
     Index("case_file_customer_email", "customer_email", "number"),
     Index("case_file_customer_phone", "customer_phone", "number"),
@@ -79,6 +80,8 @@ contact = Table(
     Column("customer_phone", Text),
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("quoted", Text, nullable=False, server_default=""),
+    Column("signature", Text, nullable=False, server_default=""),
     Column("language", Text),
     Column("reason", Text),
     Column("tags", JSONB, nullable=False),
@@ -168,6 +171,16 @@ quarantine = Table(
     Column("contact_id", Uuid),
     Index("quarantine_state", "state", "received_at", "id"),
     Index("quarantine_sender", "sender", postgresql_where=text("sender IS NOT NULL")),
+)
+
+sender_budget = Table(  # how many mails came of whom; see budget.py
+    "sender_budget",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("since", _when, nullable=False),
+    Column("mails", Integer, nullable=False),
+    Column("before", Integer, nullable=False),
+    Index("sender_budget_since", "since", "name"),
 )
 
 volume = Table(

@@ -15,6 +15,7 @@ from services.notify.message import Message
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import EmailSpec
 from services.notify.senders import Parcel
+from shared.contracts.mailids import message_id
 
 LAST_WORDS = "This stops when the customer is answered."
 
@@ -49,18 +50,18 @@ def server_of(url: str) -> Server:
 
 
 class EmailSender:
-    """``host`` is the right side of our Message-IDs."""
+    """``host`` is the right side of our Message-IDs, ``key`` signs them."""
 
-    def __init__(self, smtp_url: str | None, sender: str, host: str, timeout_s: float) -> None:
+    def __init__(self, smtp_url: str | None, sender: str, host: str, timeout_s: float, key: bytes = b"") -> None:
         self._server = server_of(smtp_url) if smtp_url else None
-        self._sender, self._host, self._timeout_s = sender, host, timeout_s
+        self._sender, self._host, self._timeout_s, self._key = sender, host, timeout_s, key
 
     async def send(self, parcel: Parcel) -> Outcome:
         if not isinstance(parcel.address, EmailSpec):
             raise TypeError(f"{parcel.address.kind} is not sent by email")
         if self._server is None:
             return Outcome("refused", "SMTP_URL is not set: set it, or reach people by Slack")
-        mail = compose(parcel, parcel.address.to, self._sender, self._host)
+        mail = compose(parcel, parcel.address.to, self._sender, self._host, self._key)
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
             port=self._server.port,
@@ -104,16 +105,17 @@ def _answered(code: int, text: str) -> Outcome:
     return Outcome("refused", kind) if 500 <= code < 600 else Outcome("later", kind)
 
 
-def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str) -> EmailMessage:
-    """The mail. Its Message-ID is the delivery's for every try; its thread is the page's."""
+def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: bytes = b"") -> EmailMessage:
+    """The mail. Its Message-ID is the delivery's for every try; its thread is the page's. Both say which case."""
     message = parcel.message
-    thread = f"<page.{message.page_id}@{host}>"
+    number = str(message.facts.get("case_number") or "C-0")
+    thread = f"<{message_id(number, f'page-{message.page_id}', key, host)}>"
     mail = EmailMessage()
     mail["From"] = Address("Tocsin", addr_spec=sender)
     mail["To"] = ", ".join(to)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(parcel.at)
-    mail["Message-ID"] = f"<{parcel.key}@{host}>"
+    mail["Message-ID"] = f"<{message_id(number, str(parcel.key), key, host)}>"
     mail["In-Reply-To"] = thread
     mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"

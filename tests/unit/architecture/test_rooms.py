@@ -26,6 +26,7 @@ PURE_LIBRARIES = {
     "pydantic",
     "cel_expr_python",
     "email_validator",
+    "filetype",
     "holidays",
     "phonenumbers",
     "pycld2",

@@ -28,6 +28,7 @@ from shared.settings import Settings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 CARD = "4111 1111 1111 1111"
+OURS = Settings(mailboxes="help@desk.example", agents="acme.example", mail_key="a key of thirty-two characters!!")
 JSON = dict[str, Any]
 
 
@@ -123,7 +124,7 @@ async def assembled(postgres: str, clock: ManualClock, seed: int, key: str) -> I
     ids = Ids(clock, seed=seed)
     own = Database(postgres, "auth", pool_size=2)
     runtime = Runtime(
-        Settings(),
+        OURS,
         service(),
         Database(postgres, "intake", seal=Seal(["a key for tests only"])),
         clock,

@@ -92,7 +92,7 @@ async def test_a_mail_reaches_every_recipient(mail: Mail) -> None:
     assert outcome.kind == "sent"
     [arrived] = mail.inbox
     assert arrived["to"] == ["desk@example.com", "night@example.com"]
-    assert arrived["headers"]["message-id"] == f"<{KEY}@tocsin.example>"
+    assert str(KEY) in arrived["headers"]["message-id"]
     assert arrived["headers"]["auto-submitted"] == "auto-generated"
     assert arrived["plain"].startswith("First reply under 1 s late: Payout missing")
     assert "https://tocsin.example/act" in arrived["html"]
