@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from shared.contracts import catalogue
 from shared.contracts.envelope import Event
-from shared.db import Tx, to_json
+from shared.db import Tx, from_json, to_json
 from shared.log import partition_of
 
 BUCKETS = 8  # units of ownership among relays; a case is always in the same one
@@ -14,6 +15,21 @@ EVENT_LIMIT = 900_000  # bytes, under the broker's 1 MiB: refused here, where th
 
 class EventTooLarge(ValueError):
     """An event that the broker would refuse."""
+
+
+async def forget(tx: Tx, topic: str, case_ids: Sequence[UUID]) -> None:
+    """Blank identity and text in what waits to be published about the cases."""
+    rows = await tx.rows(
+        "SELECT id, headers, body FROM outbox WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE",
+        ids=list(case_ids),
+    )
+    if rows:
+        await tx.run(
+            "UPDATE outbox o SET body = n.body FROM unnest(CAST(:ids AS bigint[]), CAST(:bodies AS bytea[]))"
+            " AS n (id, body) WHERE o.id = n.id",
+            ids=[row.id for row in rows],
+            bodies=[catalogue.forgotten(topic, from_json(row.headers), row.body) for row in rows],
+        )
 
 
 async def write(tx: Tx, events: Sequence[Event], now: datetime) -> None:

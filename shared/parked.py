@@ -81,6 +81,27 @@ async def write(tx: Tx, parked: Sequence[Parked], now: datetime) -> None:
     )
 
 
+async def forget(tx: Tx, case_ids: Sequence[UUID]) -> None:
+    """Blank identity and text in what is parked of the cases, and in what was said of it."""
+    rows = await tx.rows(
+        "SELECT id, topic, headers, body FROM parked WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+        " AND topic <> ALL(CAST(:own AS text[])) ORDER BY id FOR UPDATE",
+        ids=list(case_ids),
+        own=[TIMER, REPLAN],
+    )
+    await tx.run(
+        "UPDATE parked p SET body = n.body FROM unnest(CAST(:ids AS bigint[]), CAST(:bodies AS bytea[]))"
+        " AS n (id, body) WHERE p.id = n.id",
+        ids=[row.id for row in rows],
+        bodies=[catalogue.forgotten(row.topic, from_json(row.headers), row.body) for row in rows],
+    )
+    for table in ("parked", "parked_dropped"):
+        await tx.run(
+            f"UPDATE {table} SET error = split_part(error, ':', 1) WHERE case_id = ANY(CAST(:ids AS uuid[]))",
+            ids=list(case_ids),
+        )
+
+
 async def listing(tx: Tx, limit: int = LIST_LIMIT) -> list[Mapping[str, Any]]:
     """What is parked, oldest first."""
     found = await tx.rows(

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import structlog
 
-from shared import inbox, parked, telemetry
+from shared import inbox, outbox, parked, telemetry
 from shared.batch import Input, Undecidable, Work
 from shared.contracts import catalogue
+from shared.contracts.contacts import CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.identity import derived
 from shared.db import is_data_error
@@ -105,7 +106,8 @@ class Worker:
         inputs, put_aside = [], []
         for read in reads:
             error = read.error or poison.get(read.event_id)
-            if error is None and read.case_id in stuck:
+            erases = read.event is not None and isinstance(read.event.data, CustomerErased)
+            if error is None and read.case_id in stuck and not erases:  # an erasure waits for nothing
                 error = "waits behind an earlier parked event of its case"
             if error is not None or read.event is None:
                 stuck.add(read.case_id)
@@ -115,12 +117,16 @@ class Worker:
         if inputs:
             with telemetry.span(f"{self._card.name} decide", inputs):
                 await work.apply(inputs)
+        erased = [each.case_id for each in inputs if isinstance(each.body.data, CustomerErased)]
         if put_aside:
             await parked.write(work.tx, put_aside, work.now)
             for each in put_aside:
                 log.error(
                     "parked", service=self._card.name, case_id=str(each.case_id), topic=each.topic, error=each.error
                 )
+        if erased:
+            await parked.forget(work.tx, erased)
+            await outbox.forget(work.tx, self._card.publishes, erased)
 
     async def _one_by_one(self, reads: Sequence[Read], first: Exception) -> None:
         """Replay a batch singly, so that only what is poison is parked."""

@@ -197,10 +197,11 @@ def _erase(file: CaseFile, erase: Erase, now: datetime) -> Decision[CaseFile]:
         file,
         customer=UNKNOWN if mine else file.customer,
         subject="" if mine else file.subject,
+        url=None if mine else file.url,
         participants=tuple(address for address in file.participants if address not in gone),
         erased=file.erased | erase.known_as,
     )
-    told = CustomerErased(case_id=file.id, occurred_at=now, customer_id=erase.customer)
+    told = CustomerErased(case_id=file.id, occurred_at=now)
     return Decision(after, Because(text=f"The customer of {file.name} asked to be forgotten."), (told,))
 
 

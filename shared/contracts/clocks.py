@@ -1,6 +1,6 @@
 """Events on ``clocks``, published by sla. Every clock instance ends with one of met, cancelled, withdrawn."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -25,6 +25,11 @@ class CaseSummary(BaseModel):
     priority: Priority = Priority.NORMAL
     tags: tuple[str, ...] = ()
     routed: Because | None = None  # why the case is with this team
+
+    def without_person(self) -> Self:
+        routed = Because(text=self.routed.text) if self.routed else None
+        gone = {"subject": "", "excerpt": "", "customer_name": None, "customer_country": None, "url": None}
+        return self.model_copy(update={**gone, "routed": routed})
 
 
 class ClockEvent(EventData):
@@ -72,6 +77,9 @@ class ClockWarned(ClockEvent):
     lagging: bool = False  # fired although the service had not read everything: fire_grace ran out
     summary: CaseSummary
 
+    def without_person(self) -> Self:
+        return self.model_copy(update={"summary": self.summary.without_person()})
+
 
 class ClockBreached(ClockEvent):
     """The promise was broken at ``occurred_at`` (its due time); ``fired_at`` is when we committed that."""
@@ -81,6 +89,9 @@ class ClockBreached(ClockEvent):
     fired_at: AwareDatetime
     lagging: bool = False
     summary: CaseSummary
+
+    def without_person(self) -> Self:
+        return self.model_copy(update={"summary": self.summary.without_person()})
 
 
 class ClockMet(ClockEvent):

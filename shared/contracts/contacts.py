@@ -1,6 +1,6 @@
 """Events on ``contacts``, published by intake."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
@@ -47,6 +47,11 @@ class ContactReceived(EventData):
     automated: bool = False  # an auto-reply or bulk mail: starts and stops no clock
     history: bool = False  # imported: clocks are computed, no page is opened
 
+    def without_person(self) -> Self:
+        kept = Customer(tier=self.customer.tier, country=self.customer.country)
+        gone: dict[str, object] = {"subject": "", "excerpt": "", "body": "", "url": None, "attributes": {}}
+        return self.model_copy(update={**gone, "customer": kept})
+
 
 class CaseActivity(EventData):
     """Something happened on a case. Only the fields of its ``kind`` are set."""
@@ -67,6 +72,10 @@ class CaseActivity(EventData):
     scale: int | None = None
     excerpt: str = ""
     history: bool = False
+
+    def without_person(self) -> Self:
+        actor = None if self.kind is ActivityKind.CUSTOMER_REPLIED else self.actor
+        return self.model_copy(update={"excerpt": "", "actor": actor})
 
 
 class CaseMerged(EventData):
@@ -95,4 +104,4 @@ class CustomerErased(EventData):
 
     TYPE: ClassVar[str] = "customer.erased"
 
-    customer_id: str
+    customer_id: str = ""  # no longer told: it would outlive what is erased

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
@@ -29,6 +29,10 @@ class EventData(BaseModel):
 
     case_id: UUID
     occurred_at: AwareDatetime  # when it happened in the world, UTC
+
+    def without_person(self) -> Self:
+        """The same without the customer's identity and text; what counts and clocks are made of stays."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy import Row
 
 from services.intake.model import Attachment, case_number
+from services.intake.store.customers import Known
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
@@ -179,6 +180,65 @@ class Merged(Answer):
     case_id: UUID
     merged_into: UUID
     number: str
+
+
+class CustomerMerge(Answer):
+    """Somebody said that ``source`` is ``target``; undone where ``undone_at`` is set."""
+
+    id: UUID
+    source: str
+    target: str
+    merged_by: str
+    reason: str | None
+    merged_at: datetime
+    undone_by: str | None
+    undone_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "CustomerMerge":
+        return cls.model_validate(dict(row._mapping))
+
+
+class CustomerAnswer(Answer):
+    """A customer as all channels know them. ``shared``: other customers who were given the same address or number."""
+
+    id: str
+    ids: list[str]
+    emails: list[str]
+    phones: list[str]
+    shared: dict[str, list[str]]
+    name: str | None
+    tier: str | None
+    country: str | None
+    contacts_total: int
+    first_contact_at: datetime | None
+    last_contact_at: datetime | None
+    cases: list[CaseLine]
+    merges: list[CustomerMerge]
+
+    @classmethod
+    def whole(
+        cls, known: Known, latest: Row[Any], cases: Sequence[Row[Any]], merges: Sequence[Row[Any]]
+    ) -> "CustomerAnswer":
+        described = Customer.model_validate(from_json(latest.customer) if latest.customer else {})
+        directory = known.directory
+        own = {name for name in known.names if name in directory.ids}
+        given = {name for name, ids in directory.claims.items() if not own.isdisjoint(ids)} | {known.name}
+        return cls(
+            id=known.name,
+            ids=sorted(own),
+            emails=sorted(known.emails),
+            phones=sorted(known.phones),
+            shared={name: list(others) for name in sorted(given) if (others := directory.shared(name))},
+            name=described.name,
+            tier=described.tier,
+            country=described.country,
+            contacts_total=latest.contacts,
+            first_contact_at=latest.first_at,
+            last_contact_at=latest.last_at,
+            cases=[CaseLine.of(row) for row in cases],
+            merges=[CustomerMerge.of(row) for row in merges],
+        )
 
 
 class Erased(Answer):

@@ -10,7 +10,7 @@ from services.intake.decide import merge_problem
 from services.intake.model import Absorb, CaseFile, MergeInto
 from services.intake.model.identity import canonical
 from services.intake.model.posted import Merge
-from services.intake.store import contacts, reads
+from services.intake.store import contacts, customers, reads
 from shared import telemetry
 from shared.auth import Principal
 from shared.batch import Input
@@ -42,6 +42,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
             raise invalid("customer is empty or has a NUL character. Send an id, an address or a phone number.")
         who = canonical(customer) if customer is not None else ()
         async with runtime.db.transaction() as tx:
+            if who:  # whatever is given, under every name of whom it names
+                who = tuple(sorted({*who, *(name for known in await customers.find(tx, who) for name in known.names)}))
             rows = await reads.cases(tx, status, who, int(after[0]) if after else None, limit + 1)
         items = [CaseLine.of(row) for row in rows[:limit]]
         return Listing(items=items, next=encode_cursor(str(rows[limit - 1].number)) if len(rows) > limit else None)

@@ -199,6 +199,12 @@ class Merge(Strict):
     by: Line | None = None
 
 
+class MergeCustomer(Strict):
+    into: Identifier = Field(description="The id, address or phone number of the customer that they are.")
+    by: Line | None = None
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = None
+
+
 class Volumes(Strict):
     """How many customers and transactions there were on one day: the denominators of contact rate."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from services.intake.model import Activity, CaseFile, Filed, Standing
 from services.intake.store import tables
+from services.intake.store.customers import THEIRS
 from services.intake.store.tables import metadata
 from shared import bulk, telemetry
 from shared.batch import Change
@@ -163,8 +164,7 @@ async def _erase(tx: Tx, changes: Sequence[Change[CaseFile]], known_as: frozense
         " subject = '', body = '', quoted = '', signature = '', url = NULL, tags = '[]', attributes = '{}',"
         " attachments = '[]', mail = NULL,"
         " remarks = '[]', because = CAST(:because AS jsonb), erased_at = :now"
-        " WHERE case_id = ANY(CAST(:cases AS uuid[])) AND (customer_id = ANY(CAST(:who AS text[]))"
-        " OR customer_email = ANY(CAST(:who AS text[])) OR customer_phone = ANY(CAST(:who AS text[])))",
+        f" WHERE case_id = ANY(CAST(:cases AS uuid[])) AND {THEIRS}",
         now=now,
         because=to_json(Because(text="Erased.")),
         cases=[c.case_id for c in changes],

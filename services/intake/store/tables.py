@@ -183,6 +183,21 @@ sender_budget = Table(  # how many mails came of whom; see budget.py
     Index("sender_budget_since", "since", "name"),
 )
 
+customer_merge = Table(  # what people said about who is the same customer
+    "customer_merge",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("merged_by", Text, nullable=False),
+    Column("reason", Text),
+    Column("merged_at", _when, nullable=False),
+    Column("undone_by", Text),
+    Column("undone_at", _when),
+    Index("customer_merge_standing", "source", unique=True, postgresql_where=text("undone_at IS NULL")),
+    Index("customer_merge_target", "target"),
+)
+
 volume = Table(
     "volume",
     metadata,

@@ -17,7 +17,7 @@ MAX_FUNCTION = 75
 NOWHERE = {"utils", "util", "helpers", "helper", "common", "misc", "lib", "base", "core"}
 
 PURE = {
-    "intake": ("model", "decide", "channels", "threads", "redact", "language"),
+    "intake": ("model", "decide", "channels", "threads", "redact", "language", "customers"),
     "routing": ("model", "decide", "rules"),
     "sla": ("model", "decide", "calendar"),
     "notify": ("model", "decide", "oncall", "stages"),
