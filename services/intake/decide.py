@@ -201,7 +201,7 @@ def _erase(file: CaseFile, erase: Erase, now: datetime) -> Decision[CaseFile]:
         participants=tuple(address for address in file.participants if address not in gone),
         erased=file.erased | erase.known_as,
     )
-    told = CustomerErased(case_id=file.id, occurred_at=now)
+    told = CustomerErased(case_id=file.id, occurred_at=now, customer_id="")
     return Decision(after, Because(text=f"The customer of {file.name} asked to be forgotten."), (told,))
 
 

@@ -104,4 +104,4 @@ class CustomerErased(EventData):
 
     TYPE: ClassVar[str] = "customer.erased"
 
-    customer_id: str = ""  # no longer told: it would outlive what is erased
+    customer_id: str  # "" in new events: a name would outlive what is erased

@@ -11,7 +11,9 @@ from shared import parked, points
 from shared.batch import Input, Undecidable
 from shared.clock import ManualClock
 from shared.contracts import catalogue
+from shared.contracts.contacts import CaseActivity, CustomerErased
 from shared.contracts.envelope import Event
+from shared.contracts.words import ActivityKind
 from shared.db import Database
 from shared.leases import Leases
 from shared.log import LogUnavailable, Positions, Record, partition_of
@@ -259,3 +261,31 @@ async def test_a_transaction_that_commits_late_is_not_skipped(runtime: Runtime[T
         await runtime.command([Input(CASES[1], early)])
         assert await relay.step() == 1
     assert await relay.step() == 1
+
+
+async def test_an_erasure_waits_for_nothing_that_is_parked_and_blanks_it(runtime: Runtime[Toy], worker: Worker) -> None:
+    stuck, other = CASES[0], CASES[1]
+    words = [
+        CaseActivity(
+            case_id=case,
+            occurred_at=NOW,
+            activity_id=runtime.ids.new(),
+            kind=ActivityKind.AGENT_REPLIED,
+            received_at=NOW,
+            actor=actor,
+            excerpt=f"secret words of {actor}",
+        )
+        for case, actor in ((stuck, "poison"), (stuck, "after"), (other, "poison"))
+    ]
+    events = [*words, CustomerErased(case_id=stuck, occurred_at=NOW, customer_id="")]
+    stamped = [Event(runtime.ids.new(), "intake", "contacts", n, NOW, data) for n, data in enumerate(events, start=1)]
+    await runtime.log.append([record(runtime, event) for event in stamped])
+    await until_read(worker.step, 4)
+    assert await seen(runtime, stuck) == ["customer.erased"]
+    async with runtime.db.transaction() as tx:
+        rows = await tx.rows("SELECT case_id, convert_from(body, 'UTF8') AS body, error FROM parked ORDER BY id")
+    assert {row.case_id for row in rows} == {stuck, other}
+    assert {row.case_id for row in rows if "secret" in row.body} == {other}
+    assert next(row.error for row in rows if row.case_id == stuck) == "ZeroDivisionError"
+    with pytest.raises(Undecidable):  # what is parked is still an event, in its place
+        await parked.retry(runtime, stuck)

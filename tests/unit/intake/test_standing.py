@@ -231,7 +231,7 @@ def test_erasing_a_customer_leaves_the_case_and_its_clocks() -> None:
     decision = decide(file, Erase(frozenset({"cus_1", "a@a.example"})), at(10))
     assert (decision.state.customer, decision.state.subject, decision.state.participants) == (Customer(), "", ())
     assert (decision.state.number, decision.state.standing) == (1000, file.standing)
-    assert decision.events == (CustomerErased(case_id=CASE, occurred_at=at(10)),)
+    assert decision.events == (CustomerErased(case_id=CASE, occurred_at=at(10), customer_id=""),)
 
 
 def test_erasing_one_of_two_people_leaves_the_other() -> None:

@@ -227,7 +227,7 @@ async def test_a_silence_holds_messages_and_its_end_lets_them_go(notify: Running
 
 async def test_an_erased_customer_is_erased_here_too_and_stays_so(notify: Running) -> None:
     await notify.tell(breached())
-    await notify.tell(CustomerErased(case_id=CASE, occurred_at=minutes(1)))
+    await notify.tell(CustomerErased(case_id=CASE, occurred_at=minutes(1), customer_id=""))
     await notify.tell(breached(minutes(2), clock_id=derived("later")))
     async with notify.runtime.db.transaction() as tx:
         tables = ("case_facts", "clock", "page", "delivery", "page_entry", "attempt", "outbox")

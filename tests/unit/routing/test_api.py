@@ -77,7 +77,7 @@ async def test_an_assignment_is_explained_by_the_version_that_made_it(routing: R
 
 async def test_why_not_is_not_guessed_once_the_customer_is_erased(routing: Routing) -> None:
     await with_vip_rules(routing)
-    await routing.take(contact(1, **PAYOUT), CustomerErased(case_id=case(1), occurred_at=NOON))
+    await routing.take(contact(1, **PAYOUT), CustomerErased(case_id=case(1), occurred_at=NOON, customer_id=""))
     found = (await routing.client.get(url(1))).json()
     assert (found["team"], found["rule"], found["why_not"], found["why_not_more"]) == ("payments", "vip", None, None)
 

@@ -153,7 +153,7 @@ def test_a_priority_and_tags_that_people_set_go_along_with_a_hand_off() -> None:
 
 def test_erasing_takes_identity_and_text_and_leaves_who_had_the_case() -> None:
     rich = PAYOUT.model_copy(update={"body": "words", "url": "https://x.example", "attributes": {"iban": "IE1"}})
-    state, _, _ = run(NEW, rich, CustomerErased(case_id=case(1), occurred_at=NOON))
+    state, _, _ = run(NEW, rich, CustomerErased(case_id=case(1), occurred_at=NOON, customer_id=""))
     assert state.contact
     left = state.contact.model_dump(mode="json")
     for private in ("cus_1", "Payout", "words", "x.example", "IE1"):
@@ -200,7 +200,7 @@ inputs = st.sampled_from([
     PAYOUT, contact(opened_case=False), asked("engineering"), asked("payments"), asked("nobody"),
     hand_off("engineering"), hand_off("payments"), hand_off("nobody"),
     activity("priority_changed", priority="low"), activity("priority_changed"), activity("note_added"),
-    CustomerErased(case_id=case(1), occurred_at=NOON),
+    CustomerErased(case_id=case(1), occurred_at=NOON, customer_id=""),
     PageOpened(case_id=case(1), occurred_at=NOON, page_id=UUID(int=5), because=Because(text="x"), clocks=(),
                escalation_policy="default"),
     clock(ClockMet, 2, breached=False), Fired(case(1), case(1), "x", NOON, 1), Replan(case(1)),

@@ -86,7 +86,7 @@ async def test_erasing_reaches_everything_stored(routing: Routing, together: boo
         1, customer={"id": "cus_1", "email": "ana@x.example", "name": "Ana"}, subject="my subject", body="my body",
         attributes={"plan": "secret-plan"}, url="https://x.example/1",
     )  # fmt: skip
-    erased = CustomerErased(case_id=case(1), occurred_at=NOON)
+    erased = CustomerErased(case_id=case(1), occurred_at=NOON, customer_id="")
     if together:
         await routing.take(received, erased)
     else:

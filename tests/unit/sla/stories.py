@@ -150,7 +150,7 @@ class Story:
         return self._add("contacts", data, at)
 
     def erased(self, at: float) -> Event:
-        return self._add("contacts", CustomerErased(case_id=CASE, occurred_at=m(at)), at)
+        return self._add("contacts", CustomerErased(case_id=CASE, occurred_at=m(at), customer_id=""), at)
 
 
 class Desk:
