@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Json
 from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
 from shared.conditions import Condition
 from shared.conditions.asked import Alternatives
+from shared.conditions.tree import Node
 from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
@@ -186,6 +187,7 @@ class Rule:
     spec: RuleSpec
     condition: Condition
     reads: tuple[str, ...]
+    tree: Node
     asks: Alternatives
 
 

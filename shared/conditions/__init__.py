@@ -8,13 +8,14 @@ See docs/adr/0005-cel.md.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
 from shared.conditions import tree, work
-from shared.conditions.reading import ConditionError
+from shared.conditions.reading import ConditionError, Place
 
 __all__ = [
     "ATTRIBUTES",
@@ -42,6 +43,7 @@ STRINGS = cel.Type.List(cel.Type.STRING)
 ATTRIBUTES = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 
 MAX_SOURCE = 4_000  # characters of one condition
+_UNKNOWN = re.compile(r"undeclared reference to '([^']*)'")
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
@@ -57,10 +59,11 @@ _HOLDS, _FALSE = Outcome(True), Outcome(False)
 
 
 class Condition:
-    """A compiled condition."""
+    """A compiled condition. ``work`` is what evaluating it takes at worst, about in nanoseconds."""
 
     def __init__(self, source: str, expression: Any) -> None:
         self.source = source
+        self.work = 0
         self._expression = expression
 
     def evaluate(self, activation: Any) -> Outcome:
@@ -104,13 +107,11 @@ class Environment:
         if len(source) > MAX_SOURCE:
             raise ConditionError(f"the condition has {len(source)} characters; the limit is {MAX_SOURCE}. Split it.")
         condition = self._compile(source)
-        work.check(source)
+        condition.work = work.check(source)
         for where, literal in work.patterns(source):
             probe = self._compile(f"''.matches({literal})").evaluate(self.activation({}))
             if probe.reason:
-                raise ConditionError(
-                    f"{where}: {probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern."
-                )
+                raise ConditionError(f"{probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern.", where)
         return condition
 
     def part(self, source: str) -> Condition:
@@ -118,20 +119,20 @@ class Environment:
         try:
             return Condition(source, self._env.compile(source))
         except RuntimeError as wrong:
-            raise ConditionError(self._explain(str(wrong))) from None
+            raise self._explained(str(wrong)) from None
 
     def term(self, source: str) -> Term:
         """Compile a value that stands in a condition already checked. Raises ``ConditionError``."""
         try:
             return Term(self._env.compile(source))
         except RuntimeError as wrong:
-            raise ConditionError(self._explain(str(wrong))) from None
+            raise self._explained(str(wrong)) from None
 
     def _compile(self, source: str) -> Condition:
         try:
             expression = self._env.compile(source)
         except RuntimeError as wrong:
-            raise ConditionError(self._explain(str(wrong))) from None
+            raise self._explained(str(wrong)) from None
         if expression.return_type() != cel.Type.BOOL:
             raise ConditionError(
                 f"the condition gives {expression.return_type().name()}, not true or false. Compare it with something."
@@ -142,17 +143,19 @@ class Environment:
         """Bind values. Leave out, or give None for, what is unknown: conditions that need it are false."""
         return self._env.Activation({name: value for name, value in values.items() if value is not None})
 
-    def _explain(self, message: str) -> str:
+    def _explained(self, message: str) -> ConditionError:
         if "recursion" in message:  # what the runtime says of brackets and operators that go on and on
-            return "the condition is nested more than 32 deep. Flatten or split it."
+            return ConditionError("the condition is nested more than 32 deep. Flatten or split it.")
         found = _POSITION.search(message)
         if not found:
-            return message.splitlines()[0]
-        line, column, what = found.groups()
-        text = f"line {line}, column {column}: {what}"
-        if "undeclared reference" in what:
-            text += f". Known names: {', '.join(sorted(self.variables))}."
-        return text
+            return ConditionError(message.splitlines()[0])
+        line, column, text = found.groups()
+        unknown = _UNKNOWN.search(text)
+        if unknown:
+            close = get_close_matches(unknown[1], self.variables, n=1, cutoff=0.75)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            text += f".{meant} Known names: {', '.join(sorted(self.variables))}."
+        return ConditionError(text, Place(int(line), int(column)))
 
 
 def _plain(error: str) -> str:

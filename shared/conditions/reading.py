@@ -9,11 +9,35 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """A character of a condition, from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+    def shown(self, source: str) -> str:
+        """The line, and below it a caret under the character."""
+        line = source.split("\n")[self.line - 1] if self.line <= source.count("\n") + 1 else ""
+        start = max(0, self.column - 1 - MAX_SHOWN // 2)
+        margin = re.sub(r"[^\t]", " ", line[start : self.column - 1])
+        return f"{line[start : start + MAX_SHOWN]}\n{margin}^"
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be used. The text says where and what to do."""
+    """A condition that cannot be used. The text says where and what to do; ``place`` is where, if it is one place."""
 
+    def __init__(self, told: str, place: Place | None = None) -> None:
+        super().__init__(f"{place}: {told}" if place else told)
+        self.place = place
+
+
+MAX_SHOWN = 120  # characters of a line that are shown around a place
 
 _SCAN = re.compile(
     r"""(?P<space>[\t\r\n\f ]+|//[^\n]*)
@@ -73,9 +97,8 @@ class Claim:
     values: tuple[str | int | float | bool, ...]
 
 
-def position(source: str, at: int) -> str:
-    """``line 2, column 5`` of the character ``at``, both from 1."""
-    return f"line {source.count(chr(10), 0, at) + 1}, column {at - source.rfind(chr(10), 0, at)}"
+def position(source: str, at: int) -> Place:
+    return Place(source.count("\n", 0, at) + 1, at - source.rfind("\n", 0, at))
 
 
 def tokens(source: str) -> list[Token]:
@@ -116,7 +139,7 @@ def _scan(source: str) -> Iterator[Token]:
     while at < len(source):
         match = _SCAN.match(source, at)
         if match is None:
-            raise ConditionError(f"{position(source, at)}: {source[at]!r} cannot be read here. Remove it or quote it.")
+            raise ConditionError(f"{source[at]!r} cannot be read here. Remove it or quote it.", position(source, at))
         group, at = match.lastgroup, match.end()
         if group != "space":
             kind = Kind.PATH if group == "name" else Kind(group or "")

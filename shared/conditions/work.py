@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from shared.conditions.reading import ConditionError, Kind, Token, plain, position, tokens
+from shared.conditions.reading import ConditionError, Kind, Place, Token, plain, position, tokens
 
 BODY_CHARACTERS = 16_000  # of `contact.body`, as conditions see it
 TEXT_CHARACTERS = 2_000  # of any other text
@@ -31,8 +31,8 @@ _REPEAT = re.compile(r"(?P<group>(?<=[)}]))?\{(?P<least>\d*)(?:,(?P<most>\d*))?\
 _FIXED_OFFSET = re.compile(r"[+-]?\d{2}:\d{2}|UTC")
 
 
-def check(source: str) -> None:
-    """Raises ``ConditionError`` with the position and what to write instead."""
+def check(source: str) -> int:
+    """Units of work at worst. Raises ``ConditionError`` with the position and what to write instead."""
     found = tokens(source)
     for index, token in enumerate(found):
         if token.kind == Kind.CALL:
@@ -43,6 +43,7 @@ def check(source: str) -> None:
             f"this could take {work / MAX_WORK:.1f} times the work that one condition may."
             " Test a shorter text than the body, use fewer patterns, or take texts and patterns out of loops."
         )
+    return work
 
 
 def worst(source: str, found: Sequence[Token]) -> int:
@@ -62,8 +63,8 @@ def worst(source: str, found: Sequence[Token]) -> int:
                 times, loops = min(times * _items(found, index - 2), LOOP_LIMIT), loops + 1
             if loops > MAX_NESTED_LOOPS:
                 raise ConditionError(
-                    f"{position(source, token.start)}: loops are nested {loops} deep; the limit is {MAX_NESTED_LOOPS}."
-                    " Split the rule."
+                    f"loops are nested {loops} deep; the limit is {MAX_NESTED_LOOPS}. Split the rule.",
+                    position(source, token.start),
                 )
         elif token.text == ")" and stack:
             times, loops = stack.pop()
@@ -89,31 +90,33 @@ def _check_call(source: str, found: Sequence[Token], index: int) -> None:
     call, where = found[index].text, position(source, found[index].start)
     if call in _BUILDERS:
         raise ConditionError(
-            f"{where}: `{call}` builds new texts, which a condition may not."
-            " Test with contains, startsWith, endsWith, matches, lowerAscii or `in`."
+            f"`{call}` builds new texts, which a condition may not."
+            " Test with contains, startsWith, endsWith, matches, lowerAscii or `in`.",
+            where,
         )
     argument = found[index + 2] if index + 3 < len(found) and found[index + 3].text == ")" else None
     if call == "matches":
         pattern = plain(argument.text) if argument and argument.kind == Kind.TEXT else None
         if pattern is None or found[index - 1].text != ".":
-            raise ConditionError(f"{where}: write the pattern out, for example contact.subject.matches(r'^Re:').")
+            raise ConditionError("write the pattern out, for example contact.subject.matches(r'^Re:').", where)
         if pattern_size(pattern) > MAX_PATTERN:
             raise ConditionError(
-                f"{where}: the pattern has {pattern_size(pattern)} characters with its repetitions written out;"
-                f" the limit is {MAX_PATTERN}. Shorten it, or split the rule."
+                f"the pattern has {pattern_size(pattern)} characters with its repetitions written out;"
+                f" the limit is {MAX_PATTERN}. Shorten it, or split the rule.",
+                where,
             )
     elif call.startswith("get") and argument and argument.kind == Kind.TEXT:
         _check_zone(where, plain(argument.text) or "")
 
 
-def _check_zone(where: str, zone: str) -> None:
+def _check_zone(where: Place, zone: str) -> None:
     if _FIXED_OFFSET.fullmatch(zone):
         return
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConditionError(
-            f"{where}: there is no time zone {zone[:60]!r}. Write an IANA name such as 'Europe/Dublin'."
+            f"there is no time zone {zone[:60]!r}. Write an IANA name such as 'Europe/Dublin'.", where
         ) from None
 
 
@@ -136,7 +139,7 @@ def _pattern_weight(found: Sequence[Token], index: int) -> int:
     return 20 + (pattern_size(pattern) if pattern is not None else MAX_PATTERN)
 
 
-def patterns(source: str) -> list[tuple[str, str]]:
+def patterns(source: str) -> list[tuple[Place, str]]:
     """Position and literal of every pattern in a condition that ``check`` passed."""
     found = tokens(source)
     calls = [index for index, token in enumerate(found) if token.kind == Kind.CALL and token.text == "matches"]

@@ -1,5 +1,6 @@
 """What goes in and out of routing's routes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -8,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, StringConstrai
 
 from services.routing.lab import Evaluation, Moves
 from services.routing.model import Assignment, ContactFacts, Earlier, RulesetState, Step, StepKind
+from services.routing.rules.lint import Finding, Kind
 from services.routing.rules.versions import Difference
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec
 from services.routing.store import Listed, StoredRuleset
@@ -23,15 +25,25 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 
 
 class RulesetBody(RulesetSpec):
-    """A ruleset, and a note to whoever reads the list of versions."""
+    """A ruleset, a note to whoever reads the list of versions, and the version that it was made from."""
 
     note: Annotated[str, StringConstraints(max_length=500)] | None = None
+    based_on: Annotated[int, Field(ge=1, lt=2**31)] | None = None
 
 
 class ActivateBody(Strict):
     """``expected_active``: refused where another version is active, so that two admins do not undo each other."""
 
     expected_active: int | None = None
+    reason: Reason | None = None
+
+
+class RollbackBody(ActivateBody):
+    """``expected_active``: the version that is to go."""
+
+
+class RetireBody(Strict):
+    reason: Reason | None = None
 
 
 class BacktestBody(Strict):
@@ -99,6 +111,7 @@ class ListedAnswer(Answer):
     note: str | None
     created_at: datetime
     activated_at: datetime | None
+    based_on: int | None
 
 
 class RulesetItem(ListedAnswer):
@@ -121,9 +134,41 @@ class RulesetAnswer(ListedAnswer):
     def of(cls, stored: StoredRuleset) -> Self:
         return cls(
             version=stored.version, state=stored.state, author=stored.author, note=stored.note,
-            created_at=stored.created_at, activated_at=stored.activated_at, rules=stored.spec.rules,
-            fallback=stored.spec.fallback,
+            created_at=stored.created_at, activated_at=stored.activated_at, based_on=stored.based_on,
+            rules=stored.spec.rules, fallback=stored.spec.fallback,
         )  # fmt: skip
+
+
+class WarningAnswer(Answer):
+    """What is odd about a rule, what to do, and the other rules that have to do with it."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    rule: str
+    kind: Kind
+    text: str
+    action: str
+    others: tuple[str, ...]
+
+
+class LintAnswer(Answer):
+    version: int
+    warnings: list[WarningAnswer]
+
+    @classmethod
+    def of(cls, version: int, found: Sequence[Finding]) -> Self:
+        return cls(version=version, warnings=[WarningAnswer.model_validate(each) for each in found])
+
+
+class CreatedAnswer(RulesetAnswer):
+    """A new version, whole, and what is odd about it."""
+
+    warnings: list[WarningAnswer]
+
+    @classmethod
+    def created(cls, stored: StoredRuleset, found: Sequence[Finding]) -> Self:
+        warnings = [WarningAnswer.model_validate(each) for each in found]
+        return cls(**RulesetAnswer.of(stored).model_dump(), warnings=warnings)
 
 
 class MovedRule(Answer):

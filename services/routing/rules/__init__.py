@@ -3,8 +3,8 @@
 Conditions are CEL over the fields of ``facts``. A value that is unknown makes a condition false, with a reason.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules.facts import BY_NAME, ENVIRONMENT, INTEGERS, inputs, values
@@ -13,19 +13,25 @@ from services.routing.rules.reasons import why, why_not
 from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
 from shared.conditions.necessary import necessary
-from shared.conditions.reading import fields
+from shared.conditions.reading import Place, fields
 from shared.contracts.envelope import Because
 
 MAX_PROBLEMS = 50  # named in one answer
+MAX_WORK = 50_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
 MAX_EXPLAINED = 20  # earlier rules explained; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class RuleProblem:
-    """Why a rule cannot be used: its id, and where in its condition and what to do."""
+    """Why a rule cannot be used: its id, what is wrong and what to do, and where in its condition.
+
+    ``place`` has ``line`` and ``column`` (from 1) and ``shown``, the line with a caret below; empty where it is no one
+    place.
+    """
 
     rule: str
     problem: str
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 class RulesetError(ValueError):
@@ -47,7 +53,7 @@ def compile_each(spec: RulesetSpec) -> Iterator[Rule | RuleProblem]:
         try:
             yield _compile(rule)
         except ConditionError as wrong:
-            yield RuleProblem(rule.id, str(wrong))
+            yield RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place))
 
 
 def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]) -> Compiled:
@@ -65,10 +71,29 @@ def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]
     return Compiled(version, tuple(compiled), spec.fallback, index.candidates)
 
 
+def check_work(compiled: Compiled) -> None:
+    """Raises ``RulesetError`` where one contact could hold everybody up, naming the rules that take the most."""
+    total = sum(rule.condition.work for rule in compiled.rules)
+    if total <= MAX_WORK:
+        return
+    heaviest = sorted(compiled.rules, key=lambda rule: -rule.condition.work)[:3]
+    problem = (
+        f"all rules together could take {total / MAX_WORK:.1f} times the work that one contact may;"
+        f" this one takes {{share:.0%}} of it. Test the subject instead of the body, or use fewer patterns."
+    )
+    raise RulesetError(tuple(RuleProblem(r.spec.id, problem.format(share=r.condition.work / total)) for r in heaviest))
+
+
+def _place(source: str, place: Place | None) -> dict[str, str]:
+    if place is None:
+        return {}
+    return {"line": str(place.line), "column": str(place.column), "shown": place.shown(source)}
+
+
 def _compile(rule: RuleSpec) -> Rule:
     condition = ENVIRONMENT.compile(rule.when)
-    asks = necessary(condition.tree(), INTEGERS)
-    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))), asks)
+    tree = condition.tree()
+    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))), tree, necessary(tree, INTEGERS))
 
 
 def match(compiled: Compiled, facts: ContactFacts) -> Match:

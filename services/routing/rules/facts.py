@@ -9,6 +9,7 @@ from typing import Any
 
 from services.routing.model import ContactFacts
 from shared.conditions import ATTRIBUTES, INT, STRING, STRINGS, TIMESTAMP, Environment
+from shared.contracts.words import Channel
 
 MAX_INPUT_CHARACTERS = 200  # of one value in a because
 
@@ -48,6 +49,7 @@ FIELDS = (
 BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 ENVIRONMENT = Environment({field.name: field.type for field in FIELDS})
 INTEGERS = frozenset(field.name for field in FIELDS if field.type == INT)
+DOMAINS = {"contact.channel": tuple(channel.value for channel in Channel)}  # the only values there are
 _IN_ATTRIBUTES = "contact.attributes."
 
 

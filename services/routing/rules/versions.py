@@ -1,7 +1,7 @@
 """What differs between two rulesets, by rule: added, removed, moved, changed. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec
@@ -74,3 +74,18 @@ def _longest_rising(numbers: Sequence[int]) -> set[int]:
         found.add(last)
         last = previous[last]
     return found
+
+
+def standing_before(activations: Iterable[tuple[bool, int]]) -> int | None:
+    """The version that a rollback brings back, None where there is none.
+
+    ``activations``, oldest first: whether it was a rollback, and the version. A rollback takes back the activation
+    before it, so the next one goes further back.
+    """
+    stack: list[int] = []
+    for was_rollback, version in activations:
+        if was_rollback:
+            del stack[-1:]
+        if stack[-1:] != [version]:
+            stack.append(version)
+    return stack[-2] if len(stack) > 1 else None

@@ -1,6 +1,6 @@
 """All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
 
-from services.routing.store import rulesets
+from services.routing.store import audit, rulesets
 from services.routing.store.cases import RoutingStore, StoredAssignment, assignment, contact, ledger, newest_contacts
 from services.routing.store.rulesets import TEAM, Listed, StoredRuleset, first_start
 from services.routing.store.tables import metadata
@@ -12,6 +12,7 @@ __all__ = [
     "StoredAssignment",
     "StoredRuleset",
     "assignment",
+    "audit",
     "contact",
     "first_start",
     "ledger",

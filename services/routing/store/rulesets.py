@@ -9,6 +9,8 @@ from sqlalchemy import Row
 
 from services.routing.model import RulesetState
 from services.routing.spec import FallbackSpec, RulesetSpec
+from services.routing.store import audit
+from services.routing.store.audit import Action, Actor
 from shared import resources
 from shared.db import Tx, to_json
 
@@ -20,7 +22,7 @@ FIRST_AUTHOR = "first start"
 
 @dataclass(frozen=True, slots=True)
 class StoredRuleset:
-    """A version of the ruleset. Everything but its state is as it was written."""
+    """A version of the ruleset, as it was written but for its state. ``based_on`` is the version it was made from."""
 
     version: int
     state: RulesetState
@@ -29,6 +31,7 @@ class StoredRuleset:
     note: str | None
     created_at: datetime
     activated_at: datetime | None
+    based_on: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,16 @@ class Listed:
     note: str | None
     created_at: datetime
     activated_at: datetime | None
+    based_on: int | None
 
 
-_RULESET = "SELECT version, state, document, author, note, created_at, activated_at FROM ruleset"
+_RULESET = "SELECT version, state, document, author, note, created_at, activated_at, based_on FROM ruleset"
 
 
 def _ruleset(row: Row[Any]) -> StoredRuleset:
     spec = RulesetSpec.model_validate_json(row.document)
     return StoredRuleset(
-        row.version, RulesetState(row.state), spec, row.author, row.note, row.created_at, row.activated_at
+        row.version, RulesetState(row.state), spec, row.author, row.note, row.created_at, row.activated_at, row.based_on
     )
 
 
@@ -71,37 +75,61 @@ async def listing(tx: Tx, limit: int, before: int | None) -> Sequence[Listed]:
     """Newest first; ``before`` is the last version had already."""
     rows = await tx.rows(
         "SELECT version, state, CAST(jsonb_array_length(coalesce(document->'rules', '[]')) AS int) AS rules, author,"
-        " note, created_at, activated_at FROM ruleset"
+        " note, created_at, activated_at, based_on FROM ruleset"
         " WHERE CAST(:before AS int) IS NULL OR version < :before ORDER BY version DESC LIMIT :limit",
         before=before,
         limit=limit,
     )
     return [
-        Listed(r.version, RulesetState(r.state), r.rules, r.author, r.note, r.created_at, r.activated_at) for r in rows
+        Listed(r.version, RulesetState(r.state), r.rules, r.author, r.note, r.created_at, r.activated_at, r.based_on)
+        for r in rows
     ]
 
 
-async def create(tx: Tx, spec: RulesetSpec, author: str, note: str | None, now: datetime) -> StoredRuleset:
+async def create(
+    tx: Tx, spec: RulesetSpec, author: Actor, note: str | None, based_on: int | None, now: datetime
+) -> StoredRuleset:
     """Store a draft as the next version: without gaps, so writers wait for each other."""
     await tx.run("LOCK TABLE ruleset IN SHARE ROW EXCLUSIVE MODE")
     version = int(await tx.scalar("SELECT coalesce(max(version), 0) + 1 FROM ruleset"))
     await tx.run(
-        "INSERT INTO ruleset (version, state, document, author, note, created_at)"
-        " VALUES (:version, 'draft', CAST(:document AS jsonb), :author, :note, :now)",
+        "INSERT INTO ruleset (version, state, document, author, note, created_at, based_on)"
+        " VALUES (:version, 'draft', CAST(:document AS jsonb), :author, :note, :now, :based_on)",
         version=version,
         document=to_json(spec),
-        author=author,
+        author=author.name,
         note=note,
         now=now,
+        based_on=based_on,
     )
-    return StoredRuleset(version, RulesetState.DRAFT, spec, author, note, now, None)
+    await audit.write(tx, Action.CREATED, version, None, author, note, now)
+    return StoredRuleset(version, RulesetState.DRAFT, spec, author.name, note, now, None, based_on)
 
 
-async def activate(tx: Tx, chosen: StoredRuleset, by: str, now: datetime) -> None:
+async def retire(tx: Tx, version: int, by: Actor, reason: str | None, now: datetime) -> None:
+    """Lay aside a version that is not active."""
+    if await tx.run(
+        "UPDATE ruleset SET state = 'retired' WHERE version = :version AND state = 'draft'", version=version
+    ):
+        await audit.write(tx, Action.RETIRED, version, None, by, reason, now)
+
+
+async def activate(
+    tx: Tx,
+    chosen: StoredRuleset,
+    by: Actor,
+    now: datetime,
+    action: Action = Action.ACTIVATED,
+    reason: str | None = None,
+) -> None:
     """Make a version the active one and retire the one before. The caller holds the configuration row.
 
     Which is active is a resource too: so every activation is kept with who did it, and batches see it move.
     """
+    before = await tx.scalar("SELECT version FROM ruleset WHERE state = 'active'")
+    if before == chosen.version:
+        return
+    await audit.write(tx, action, chosen.version, before, by, reason, now)
     await tx.run(
         "UPDATE ruleset SET state = 'retired' WHERE state = 'active' AND version <> :version", version=chosen.version
     )
@@ -111,7 +139,7 @@ async def activate(tx: Tx, chosen: StoredRuleset, by: str, now: datetime) -> Non
         now=now,
     )
     body = {"version": chosen.version, "teams": chosen.spec.teams()}
-    await resources.put(tx, *ACTIVE, body, by, now)
+    await resources.put(tx, *ACTIVE, body, by.name, now)
 
 
 def uses_of_team(snapshot: resources.Snapshot, team: str) -> list[str]:
@@ -130,5 +158,5 @@ async def first_start(tx: Tx, now: datetime) -> None:
         return
     await resources.put(tx, TEAM, FIRST_TEAM, {"time_zone": "UTC", "members": []}, FIRST_AUTHOR, now)
     spec = RulesetSpec(fallback=FallbackSpec(team=FIRST_TEAM))
-    made = await create(tx, spec, FIRST_AUTHOR, "Everything to frontline", now)
-    await activate(tx, made, FIRST_AUTHOR, now)
+    made = await create(tx, spec, Actor(FIRST_AUTHOR), "Everything to frontline", None, now)
+    await activate(tx, made, Actor(FIRST_AUTHOR), now)

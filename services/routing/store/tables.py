@@ -1,6 +1,19 @@
 """The tables of routing. Migrations are made from these."""
 
-from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.tables import platform_tables
@@ -82,6 +95,20 @@ Table(
     Column("note", Text),
     Column("created_at", _when, nullable=False),
     Column("activated_at", _when),
+    Column("based_on", Integer),
     Index("ruleset_one_active", "state", unique=True, postgresql_where=text("state = 'active'")),
+)
+Table(
+    "ruleset_audit",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _when, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("before", Integer),
+    Column("by", Text, nullable=False),
+    Column("key_id", Uuid),
+    Column("address", Text),
+    Column("reason", Text),
 )
 platform_tables(metadata)

@@ -1,6 +1,5 @@
-"""A hostile condition is refused at upload, or cut off within milliseconds, and blocks nobody (CASES 33)."""
+"""A hostile condition is refused at upload, or cut off, and blocks nobody (CASES 33)."""
 
-import time
 from typing import Any
 
 import pytest
@@ -9,9 +8,8 @@ from services.routing import rules
 from services.routing.model import ContactFacts
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec, Then
 from shared.conditions.work import BODY_CHARACTERS, MAX_PATTERN, pattern_size
-from tests.unit.routing.test_rules import MONDAY
-
-ALLOWED_S = 0.25  # for one condition on the worst contact, on a busy machine; 6 s and more before they were refused
+from tests.bench import thousand
+from tests.unit.routing.test_rules import MONDAY, ruleset
 
 
 def upload(when: str) -> Any:
@@ -59,10 +57,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("when", "told"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
 def test_is_refused_with_what_to_do(when: str, told: str) -> None:
-    started = time.perf_counter()
     with pytest.raises(rules.RulesetError) as refused:
         upload(when)
-    assert time.perf_counter() - started < ALLOWED_S
     [problem] = refused.value.problems
     assert problem.rule == "hostile"
     assert told in problem.problem
@@ -83,18 +79,32 @@ ACCEPTED = [
 ]
 
 
+def worst_contact(body: str) -> ContactFacts:
+    attributes = {"a": list(range(10_000)), "b": ["q" * 1_000] * 500} | {f"k{n}": n for n in range(1_000)}
+    return ContactFacts.model_validate(
+        {"at": MONDAY, "channel": "chat", "subject": body, "body": body, "tags": ["q" * 9] * 500,
+         "attributes": attributes}
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("when", ACCEPTED)
 @pytest.mark.parametrize("body", BODIES, ids=["one letter", "two letters", "words"])
-def test_what_is_accepted_ends_soon(when: str, body: str) -> None:
-    attributes = {"a": list(range(10_000)), "b": ["q" * 1_000] * 500} | {f"k{n}": n for n in range(1_000)}
-    contact = ContactFacts.model_validate(
-        {"at": MONDAY, "channel": "chat", "body": body, "tags": ["q" * 9] * 500, "attributes": attributes}
-    )
-    compiled = upload(when)
-    started = time.perf_counter()
-    rules.match(compiled, contact)
-    rules.explain(compiled, contact)
-    assert time.perf_counter() - started < 2 * ALLOWED_S
+def test_what_is_accepted_decides_or_is_cut_off(when: str, body: str) -> None:
+    """`make bench` measures for how long; here: it ends, the next rule is tried, and it says why it did not match."""
+    compiled = ruleset((when, "hostile"), ("true", "next"))
+    found = rules.match(compiled, worst_contact(body))
+    assert found.team in ("hostile", "next")
+    told = rules.explain(compiled, worst_contact(body)).rules
+    assert [said.rule for said in told] == ([] if found.team == "hostile" else ["r1"])
+
+
+def test_rules_that_together_could_hold_everybody_up_are_refused() -> None:
+    one = "contact.body.matches('[ab]*a[ab]{60}c')"
+    compiled = ruleset(*((f"{one} && contact.subject != '{n}'", "x") for n in range(60)))
+    with pytest.raises(rules.RulesetError, match="all rules together could take") as refused:
+        rules.check_work(compiled)
+    assert [each.rule for each in refused.value.problems] == ["r1", "r2", "r3"]
+    rules.check_work(rules.compile(1, thousand.ruleset(seed=1)))
 
 
 def test_an_endless_loop_is_cut_off_with_that_reason() -> None:

@@ -1,9 +1,12 @@
 """The difference between two rulesets explains the one from the other, with as few moves as can be."""
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.rules.versions import Difference, diff
+from services.routing.rules.versions import Difference, diff, standing_before
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec, Then
 
 
@@ -57,3 +60,33 @@ def test_what_neither_moved_nor_was_added_stands_in_the_new_order(before: Rulese
     elsewhere = {rule.id for rule in found.added} | {moved.id for moved in found.moved}
     assert patched(before, found) == [rule for rule in after.rules if rule.id not in elsewhere]
     assert found.nothing == (before == after)
+
+
+@pytest.mark.parametrize(
+    ("activations", "before"),
+    [
+        ([], None),
+        ([1], None),
+        ([1, 2], 1),
+        ([1, 2, 3], 2),
+        ([1, 2, 3, -2], 1),
+        ([1, 2, 3, -2, 4], 2),
+        ([1, 2, 3, -2, 4, -2, -1], None),
+        ([1, 2, 1], 2),
+        ([1, 2, 2], 1),
+    ],
+)
+def test_a_rollback_takes_back_the_activation_before_it(activations: list[int], before: int | None) -> None:
+    """Negative: a rollback to that version."""
+    assert standing_before((each < 0, abs(each)) for each in activations) == before
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=10))
+def test_rolling_back_for_ever_ends_at_the_first(versions: list[int]) -> None:
+    done = [(False, version) for version in versions]
+    steps = 0
+    while (before := standing_before(done)) is not None:
+        done.append((True, before))
+        steps += 1
+    assert done[-1][1] == versions[0]
+    assert steps == sum(one != other for one, other in itertools.pairwise(versions))

@@ -1,0 +1,137 @@
+"""Which version of the ruleset is active: activate, roll back, retire; and the record of who did."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Request
+from pydantic import ConfigDict
+
+from services.routing.api import checks
+from services.routing.api.shapes import ActivateBody, RetireBody, RollbackBody, RulesetAnswer
+from services.routing.model import CaseState, RulesetState
+from services.routing.rules.versions import standing_before
+from services.routing.store import RoutingStore, audit
+from services.routing.store import rulesets as stored
+from services.routing.store.audit import Action, Actor
+from shared import resources
+from shared.auth import Principal
+from shared.errors import Problem, conflict
+from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, expected_version
+from shared.runtime import Runtime
+
+TWICE = timedelta(minutes=1)  # a second rollback this soon must say what it takes back
+
+Version = Annotated[int, Path(ge=1, lt=2**31, description="A version of the ruleset")]
+Writer = Annotated[Principal, Depends(allow("config:write"))]
+IfMatch = Annotated[str | None, Header(description="The ETag of the version that you believe is active")]
+
+
+class AuditEntry(Answer):
+    """``version`` was acted upon by the key ``by``; ``before`` was active until then, where that changed."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    number: int
+    at: datetime
+    action: Action
+    version: int
+    before: int | None
+    by: str
+    key_id: UUID | None
+    address: str | None
+    reason: str | None
+
+
+def actor(request: Request, who: Principal) -> Actor:
+    return Actor(who.name, who.key_id, request.client.host if request.client else None)
+
+
+def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
+    router = APIRouter(tags=["rulesets"])
+
+    @router.get("/v1/rulesets/audit", dependencies=[Depends(allow("read"))])
+    async def audit_of_rulesets(limit: Limit = 50, cursor: Cursor = None) -> Listing[AuditEntry]:
+        """Who made, activated, rolled back or retired which version, when, and from where."""
+        before = number_of(decode_cursor(cursor, 1))
+        async with runtime.db.transaction() as tx:
+            found = await audit.listing(tx, limit + 1, before)
+        following = encode_cursor(str(found[limit - 1].number)) if len(found) > limit else None
+        return Listing(items=[AuditEntry.model_validate(each) for each in found[:limit]], next=following)
+
+    @router.post("/v1/rulesets/{version}/activate")
+    async def activate(
+        request: Request, version: Version, who: Writer, body: ActivateBody | None = None, if_match: IfMatch = None
+    ) -> RulesetAnswer:
+        """Make this version the active one, also an older one again. Cases keep where they are.
+
+        Refused with 409 and the diff where another version is active than you expect: by ``expected_active``, else
+        ``If-Match``; else, for a draft, the version that it was made from.
+        """
+        said = body or ActivateBody()
+        async with runtime.db.transaction() as tx:
+            chosen = await checks.ruleset(tx, version)
+        await store.compiled(chosen.version, chosen.spec)  # before the configuration is held, so that no batch waits
+        expected = said.expected_active or expected_version(if_match)
+        if expected is None and chosen.state == RulesetState.DRAFT:
+            expected = chosen.based_on
+        async with runtime.db.transaction() as tx:
+            await resources.version(tx, "FOR UPDATE")
+            await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
+            await checks.teams_exist(tx, chosen.spec)
+            await stored.activate(tx, chosen, actor(request, who), runtime.clock.now(), reason=said.reason)
+            return RulesetAnswer.of(await checks.ruleset(tx, version))
+
+    @router.post("/v1/rulesets/rollback")
+    async def roll_back(request: Request, who: Writer, body: RollbackBody | None = None) -> RulesetAnswer:
+        """Bring back the version that was active before this one; once more, the one before that."""
+        said, now = body or RollbackBody(), runtime.clock.now()
+        async with runtime.db.transaction() as tx:
+            await resources.version(tx, "FOR UPDATE")
+            active = await stored.active_ruleset(tx)
+            await checks.not_overtaken(tx, said.expected_active, active)
+            done = await audit.activations(tx)
+            _not_just_now(done, said.expected_active, now)
+            before = standing_before((each.action == Action.ROLLED_BACK, each.version) for each in done)
+            if before is None:
+                detail = f"No version was active before {active.version}. Activate the one you want by its number."
+                raise conflict("nothing-to-roll-back-to", detail)
+            chosen = await checks.ruleset(tx, before)
+            await checks.teams_exist(tx, chosen.spec)
+            await stored.activate(tx, chosen, actor(request, who), now, Action.ROLLED_BACK, said.reason)
+            return RulesetAnswer.of(await checks.ruleset(tx, before))
+
+    @router.post("/v1/rulesets/{version}/retire")
+    async def retire(request: Request, version: Version, who: Writer, body: RetireBody | None = None) -> RulesetAnswer:
+        """Lay a draft aside. Nothing is deleted, and it can still be activated."""
+        async with runtime.db.transaction() as tx:
+            await resources.version(tx, "FOR UPDATE")
+            chosen = await checks.ruleset(tx, version)
+            if chosen.state not in (RulesetState.DRAFT, RulesetState.RETIRED):
+                detail = f"Version {version} is {chosen.state}. Activate another one, or end its trial, first."
+                raise conflict("in-use", detail)
+            reason = body.reason if body else None
+            await stored.retire(tx, version, actor(request, who), reason, runtime.clock.now())
+            return RulesetAnswer.of(await checks.ruleset(tx, version))
+
+    return router
+
+
+def _not_just_now(done: Sequence[audit.Entry], expected: int | None, now: datetime) -> None:
+    """Two admins who roll back at once mean the same step back, not two."""
+    last = done[-1] if done else None
+    if expected is None and last and last.action == Action.ROLLED_BACK and now - last.at < TWICE:
+        detail = (
+            f"{last.by} rolled back to version {last.version} just now."
+            f' To go back further, repeat with {{"expected_active": {last.version}}}.'
+        )
+        raise conflict("rolled-back-just-now", detail, active=last.version)
+
+
+def number_of(cursor: tuple[str, ...] | None) -> int | None:
+    if cursor is None:
+        return None
+    if not cursor[0].isdecimal() or len(cursor[0]) > 9:
+        raise Problem(422, "invalid", "This cursor is not one of ours. Leave it out to start from the newest.")
+    return int(cursor[0])

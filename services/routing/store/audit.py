@@ -1,0 +1,86 @@
+"""Who did what to the rulesets, when, and from where. Only ever added to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from shared.db import Tx
+
+_ENTRY = "SELECT number, at, action, version, before, by, key_id, address, reason FROM ruleset_audit"
+MAX_ACTIVATIONS = 1_000  # looked back upon
+
+
+class Action(StrEnum):
+    CREATED = "created"
+    ACTIVATED = "activated"
+    ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. ``address`` is where the request came from, as far as this process sees it."""
+
+    name: str
+    key_id: UUID | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``version`` was acted upon; ``before`` is the version that was active until then, if that changed."""
+
+    number: int
+    at: datetime
+    action: Action
+    version: int
+    before: int | None
+    by: str
+    key_id: UUID | None
+    address: str | None
+    reason: str | None
+
+
+async def write(
+    tx: Tx, action: Action, version: int, before: int | None, by: Actor, reason: str | None, now: datetime
+) -> None:
+    await tx.run(
+        "INSERT INTO ruleset_audit (at, action, version, before, by, key_id, address, reason)"
+        " VALUES (:now, :action, :version, :before, :by, :key_id, :address, :reason)",
+        now=now,
+        action=action.value,
+        version=version,
+        before=before,
+        by=by.name,
+        key_id=by.key_id,
+        address=by.address,
+        reason=reason,
+    )
+
+
+async def listing(tx: Tx, limit: int, before: int | None) -> Sequence[Entry]:
+    """Newest first; ``before`` is the number of the last one had already."""
+    rows = await tx.rows(
+        f"{_ENTRY} WHERE CAST(:before AS bigint) IS NULL OR number < :before ORDER BY number DESC LIMIT :limit",
+        before=before,
+        limit=limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def activations(tx: Tx) -> Sequence[Entry]:
+    """Oldest first. The caller holds the configuration row."""
+    rows = await tx.rows(
+        f"{_ENTRY} WHERE action IN ('activated', 'rolled_back') ORDER BY number DESC LIMIT :most",
+        most=MAX_ACTIVATIONS,
+    )
+    return [_entry(row) for row in reversed(rows)]
+
+
+def _entry(r: Row[Any]) -> Entry:
+    return Entry(r.number, r.at, Action(r.action), r.version, r.before, r.by, r.key_id, r.address, r.reason)
