@@ -106,21 +106,34 @@ async def _answer(tx: Tx, known: Known, limit: int) -> CustomerAnswer:
 async def erase_customer(runtime: Runtime[CaseFile], who: str) -> Erased:
     """In groups, each a transaction: what a stop leaves undone, the same request again completes."""
     async with runtime.db.transaction() as tx:
-        found = await customers.find(tx, _names(who))
-        if not found:  # what never became a contact may still be in quarantine
-            return Erased(cases=0, quarantined=await customers.forget(tx, frozenset(_names(who)), runtime.clock.now()))
-        known = _alone(found, who)
-        if shared := known.directory.shared(known.name):
-            names = ", ".join(map(repr, shared))
-            raise conflict("shared", f"{who!r} is shared by the customers {names}. Erase each by its id.")
+        names = await _to_erase(tx, who, runtime)
     done: set[UUID] = set()
-    while case_ids := await _erase_some(runtime, known.names):
+    while case_ids := await _erase_some(runtime, names):
         done |= set(case_ids)
-    while await _leave_others(runtime, known.names):
+    while await _leave_others(runtime, names):
         pass
-    async with runtime.db.transaction() as tx:  # at the end: until then the same request finds the same names
-        quarantined = await customers.forget(tx, known.names, runtime.clock.now())
+    async with runtime.db.transaction() as tx:
+        quarantined = await customers.forget(tx, names, runtime.clock.now())
     return Erased(cases=len(done), quarantined=quarantined)
+
+
+async def _to_erase(tx: Tx, who: str, runtime: Runtime[CaseFile]) -> frozenset[str]:
+    """Every name of the customer; what nobody is known by may still be in quarantine, or take part somewhere.
+
+    The names are tied together first, as merges that end with the erasure: what ties them now is about to go.
+    """
+    found = await customers.find(tx, _names(who))
+    if not found:
+        return frozenset(_names(who))
+    known = _alone(found, who)
+    if shared := known.directory.shared(known.name):
+        names = ", ".join(map(repr, shared))
+        raise conflict("shared", f"{who!r} is shared by the customers {names}. Erase each by its id.")
+    loose = sorted(known.names - {known.name} - set(known.directory.merges))
+    now = runtime.clock.now()
+    for name in loose:
+        await customers.merge(tx, runtime.ids.new(), name, known.name, "erasure", None, now)
+    return known.names
 
 
 async def _erase_some(runtime: Runtime[CaseFile], names: frozenset[str]) -> list[UUID]:

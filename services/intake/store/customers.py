@@ -47,7 +47,9 @@ async def find(tx: Tx, who: Sequence[str]) -> list[Known]:
     directory = Directory(ids, claims, merges)
     among = every | set(merges) | set(merges.values()) | _all(claims)
     found = []
-    for customer in sorted({directory.customer(name) for name in who if name in seen or name in merges}):
+    for customer in sorted(
+        {directory.customer(name) for name in who if name in seen | set(merges) | set(merges.values())}
+    ):
         names = directory.names(customer, among)
         kinds = {kind: frozenset(n for n in names if addresses.get(n) == kind) for kind in ("email", "phone")}
         found.append(Known(customer, directory, names, kinds["email"], kinds["phone"]))

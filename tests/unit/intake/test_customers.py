@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.intake.api import customers as api
 from services.intake.customers import Directory, Sighting
+from shared import points
 from tests.unit.intake.conftest import JSON, Intake
 
 ids = st.sampled_from(["cus_1", "cus_2", "cus_3"]) | st.none()
@@ -147,6 +149,31 @@ async def test_the_database_finds_whom_the_rule_finds(intake: Intake) -> None:
         rule = Directory.of_sightings(everyone, said)
         for name in names(everyone):
             assert (await of(intake, name))["id"] == rule.customer(name), (name, said)
+
+
+async def test_an_erasure_that_is_cut_short_is_completed_by_the_same_request(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "GROUP", 1)
+    for n in range(3):
+        await intake.contact(customer=ANN, body=f"secret {n}")
+        await intake.mail(f"From: ann@a.example\nSubject: secret\nMessage-ID: <{n}@x>\n\nsecret")
+    commits = iter(range(100))
+
+    async def fail(name: str) -> None:
+        if name == "db.commit" and next(commits) == 4:
+            raise ConnectionError("lost")
+
+    with points.install(fail):
+        assert (await intake.client.delete("/v1/customers/cus_1")).status_code == 503
+    left = await of(intake, "ann@a.example")
+    assert left["id"] == "cus_1"
+    assert 0 < left["contacts_total"] < 6
+    assert (await intake.client.delete("/v1/customers/cus_1")).status_code == 200
+    stored = await intake.everything_stored()
+    assert "secret" not in stored
+    assert "ann@a.example" not in stored
+    await of(intake, "cus_1", 404)
 
 
 @pytest.mark.parametrize("how", ["id", "email"])
