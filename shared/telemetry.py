@@ -29,6 +29,7 @@ EVENTS_PUBLISHED = Counter("tocsin_events_published_total", "Events appended to 
 STEP_FAILURES = Counter("tocsin_step_failures_total", "Failed steps of a loop, each repeated", ["service", "loop"])
 DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message", ["kind", "state"])
 REDACTIONS = Counter("tocsin_redactions_total", "Things masked in what came in", ["kind"])
+UNMATCHED = Counter("tocsin_activities_unmatched_total", "Activities that waited for a contact that never came")
 WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what became of them", ["source", "outcome"])
 PROBLEMS = Gauge("tocsin_problems", "What is configured but cannot work, as GET /v1/problems lists it", ["kind"])
 ON_CALL_GAP = Gauge("tocsin_on_call_gap_seconds", "Until nobody is on call; no sample where that is far", ["schedule"])

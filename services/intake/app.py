@@ -2,6 +2,7 @@
 
 from services.intake import CARD, redact
 from services.intake.api import routes
+from services.intake.api.record import expire
 from services.intake.decide import decide
 from services.intake.model import CaseFile
 from services.intake.store import IntakeStore, budgets, metadata, reads
@@ -25,7 +26,8 @@ def assemble(runtime: Runtime[CaseFile]) -> Assembly:
         async with runtime.db.transaction() as tx:
             return 0.0 if await budgets.forget(tx, runtime.clock.now()) >= budgets.FORGOTTEN_AT_ONCE else FORGET_EVERY_S
 
-    return Assembly(routes(runtime), reads.ledger, [Loop("intake budgets", forget)])
+    loops = [Loop("intake budgets", forget), Loop("intake unmatched", lambda: expire(runtime))]
+    return Assembly(routes(runtime), reads.ledger, loops)
 
 
 MEMBER = Member(service, assemble)

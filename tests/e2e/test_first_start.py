@@ -55,6 +55,15 @@ def test_the_commands_of_readme_end_in_a_page_on_the_console(folder: Path) -> No
         until(lambda: re.search(shown, tocsin.log.read_text()), SOON_S, f"{number} is on the console")
 
 
+def test_the_commands_of_the_document_about_sources_work_as_printed(folder: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "sources.md").read_text(), re.S)
+    with server(folder, TOCSIN_ADMIN_KEY="try-tocsin") as (_, port):
+        command = ["sh", "-ec", "\necho\n".join(blocks).replace(":8080", f":{port}")]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+        answers = re.findall(r'"outcome":"(\w+)"', done.stdout)
+        assert answers == ["accepted"] * 4, done.stdout + done.stderr
+
+
 def test_without_a_key_of_ours_a_first_start_makes_one_for_its_owner_alone(folder: Path) -> None:
     with server(folder) as (_, port):
         made = folder / ".tocsin" / "admin-key"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from services.intake.api import lines
 from services.intake.api.answers import ActivityRecorded, WaitingActivity, answered
 from services.intake.api.desk import Desk
-from services.intake.api.record import Posted, normalized
+from services.intake.api.record import WAITS_FOR, Posted, normalized
 from services.intake.channels.api import explain
 from services.intake.model import CaseFile
 from services.intake.model.posted import NewActivity
@@ -65,7 +65,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
 
     @router.get("/v1/activities/unmatched", dependencies=[Depends(allow("read"))])
     async def get_unmatched(limit: Limit = 50, cursor: Cursor = None) -> Listing[WaitingActivity]:
-        """Activities whose thread has no contact yet: they wait for its first one."""
+        """Activities whose thread has no contact yet: they wait for its first one, 30 days long."""
         after = decode_cursor(cursor, 2)
         try:
             before = (datetime.fromisoformat(after[0]), UUID(after[1])) if after else None
@@ -73,7 +73,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
             raise invalid("This cursor is not one of ours. Leave it out to start from the newest.") from None
         async with runtime.db.transaction() as tx:
             rows = await reads.waiting(tx, before, limit + 1)
-        items = [WaitingActivity.of(row) for row in rows[:limit]]
+        items = [WaitingActivity.of(row, WAITS_FOR) for row in rows[:limit]]
         more = len(rows) > limit
         return Listing(
             items=items, next=encode_cursor(items[-1].received_at.isoformat(), str(items[-1].id)) if more else None

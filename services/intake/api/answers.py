@@ -1,7 +1,7 @@
 """What intake answers."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -288,21 +288,23 @@ class QuarantineItem(Answer):
 
 
 class WaitingActivity(Answer):
-    """An activity of a thread that no contact has come of."""
+    """An activity of a thread that no contact has come of. It waits until ``waits_until``, and is then given up."""
 
     id: UUID
     source: str
     thread: str
     received_at: datetime
+    waits_until: datetime
     kind: ActivityKind
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "WaitingActivity":
+    def of(cls, row: Row[Any], waits_for: timedelta) -> "WaitingActivity":
         return cls(
             id=row.id,
             source=row.source,
             thread=row.thread,
             received_at=row.received_at,
+            waits_until=row.received_at + waits_for,
             kind=from_json(row.activity)["kind"],
         )
 

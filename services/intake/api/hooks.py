@@ -15,7 +15,7 @@ from services.intake.api.activities import posted_activity
 from services.intake.api.answers import ActivityRecorded, ContactAccepted
 from services.intake.api.desk import Answered, Brought, Desk
 from services.intake.api.record import Posted as Posting
-from services.intake.api.sources import configured
+from services.intake.api.sources import Sources
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.channels.hook import Delivery, Draft, Hook, Ignored, Posted
 from services.intake.channels.shape import keepable
@@ -62,7 +62,7 @@ _BODY = {
 
 def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     router = APIRouter(tags=["hooks"])
-    sources = configured()
+    sources = Sources()
 
     async def named() -> Mapping[str, SourceSpec]:
         async with runtime.db.transaction() as tx:

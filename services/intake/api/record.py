@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
+
+import structlog
 
 from services.intake import redact
 from services.intake.api.accept import Moved
@@ -16,9 +18,15 @@ from shared import telemetry
 from shared.batch import Input, Work
 from shared.contracts.words import ActivityKind
 from shared.errors import Problem, conflict, invalid, not_found
+from shared.runtime import Runtime
 
 WAITING_OF_THREAD = 200  # activities that may wait for one thread's first contact
 WAITING_IN_ALL = 100_000
+WAITS_FOR = timedelta(days=30)  # after that no first contact is expected any more: the thread is older than we are
+EXPIRED_AT_ONCE = 500
+EXPIRY_EVERY_S = 600.0
+
+log = structlog.get_logger()
 
 _PUBLIC = (ActivityKind.AGENT_REPLIED, ActivityKind.CUSTOMER_REPLIED)
 
@@ -180,3 +188,18 @@ def _answer(
     assert owner.subject_id is not None
     case_id = earlier.get(owner.subject_id)
     return Recorded(owner.subject_id, case_id or targets.get(owner.subject_id), duplicate=True)
+
+
+async def expire(runtime: Runtime[CaseFile]) -> float:
+    """Give up activities that waited too long for their contact, so that they hold nobody's place. One batch.
+
+    Gives how long to sleep. One that is sent again after that waits again.
+    """
+    async with runtime.db.transaction() as tx:
+        gone = await contacts.expire_waiting(tx, runtime.clock.now() - WAITS_FOR, EXPIRED_AT_ONCE)
+        marks = [key for activity in gone if (key := activity_mark(activity, None))]
+        await claims.release(tx, sorted(marks))
+    if gone:
+        telemetry.UNMATCHED.inc(len(gone))
+        log.warning("activities found no contact", activities=len(gone), waited_days=WAITS_FOR.days)
+    return 0.0 if len(gone) == EXPIRED_AT_ONCE else EXPIRY_EVERY_S

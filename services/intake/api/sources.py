@@ -11,7 +11,7 @@ from services.intake.model.sources import SourceSpec
 from shared import resources
 from shared.db import Tx
 from shared.errors import invalid
-from shared.resources import Configured, Kind, Snapshot
+from shared.resources import Kind, Snapshot
 from shared.runtime import Runtime
 
 SOURCE = "source"
@@ -23,13 +23,18 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
     return resources.routes(runtime, kind)
 
 
-def configured() -> Configured[Mapping[str, SourceSpec]]:
-    """All sources by name, read again when one changes."""
-    return Configured(_build)
+class Sources:
+    """All sources by name, read again when one changes. Locks nothing: an edit waits for no webhook."""
 
+    def __init__(self) -> None:
+        self._kept: tuple[int, Mapping[str, SourceSpec]] | None = None
 
-async def _build(_tx: Tx, snapshot: Snapshot) -> Mapping[str, SourceSpec]:
-    return {name: _opened(each.body) for name, each in snapshot.of(SOURCE).items()}
+    async def read(self, tx: Tx) -> Mapping[str, SourceSpec]:
+        current = await resources.version(tx, lock="")
+        if self._kept is None or self._kept[0] != current:
+            found = (await resources.snapshot(tx, current)).of(SOURCE)
+            self._kept = (current, {name: _opened(each.body) for name, each in found.items()})
+        return self._kept[1]
 
 
 def _opened(body: Mapping[str, Any]) -> SourceSpec:

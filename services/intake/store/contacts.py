@@ -112,6 +112,18 @@ async def take_waiting(tx: Tx, threads: Sequence[Key]) -> dict[Key, list[Activit
     return taken
 
 
+async def expire_waiting(tx: Tx, before: datetime, at_most: int) -> list[Activity]:
+    """Remove and give what waits since before then, the oldest first. Not what another is taking just now."""
+    rows = await tx.rows(
+        "WITH old AS (SELECT id FROM waiting_activity WHERE received_at < :before ORDER BY received_at, id"
+        " LIMIT :at_most FOR UPDATE SKIP LOCKED), gone AS (DELETE FROM waiting_activity w USING old"
+        " WHERE w.id = old.id RETURNING w.*) SELECT activity FROM gone ORDER BY received_at, id",
+        before=before,
+        at_most=at_most,
+    )
+    return [_ACTIVITY.validate_python(from_json(row.activity), strict=False) for row in rows]
+
+
 async def earliest_unanswered(tx: Tx, case_id: UUID) -> datetime | None:
     """When the earliest word of the customer happened that no public reply of an agent followed."""
     found: datetime | None = await tx.scalar(

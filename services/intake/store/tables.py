@@ -135,6 +135,7 @@ waiting_activity = Table(  # of a thread whose first contact has not come yet
     Column("received_at", _when, nullable=False),
     Column("activity", JSONB, nullable=False),
     Index("waiting_activity_thread", "source", "thread", "received_at", "id"),
+    Index("waiting_activity_received", "received_at", "id"),
 )
 
 claim = Table(  # who owns a name: threads.py says which names there are
