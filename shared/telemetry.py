@@ -33,6 +33,7 @@ UNMATCHED = Counter("tocsin_activities_unmatched_total", "Activities that waited
 WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what became of them", ["source", "outcome"])
 PROBLEMS = Gauge("tocsin_problems", "What is configured but cannot work, as GET /v1/problems lists it", ["kind"])
 ON_CALL_GAP = Gauge("tocsin_on_call_gap_seconds", "Until nobody is on call; no sample where that is far", ["schedule"])
+OVER_BUDGET = Counter("tocsin_mails_over_budget_total", "Mails kept as automatic: their sender sends too many")
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )

@@ -16,6 +16,7 @@ from services.intake.model import Arrival, CaseFile, Contact, Happening, case_nu
 from services.intake.store import budgets, claims, contacts
 from services.intake.store.claims import Claim
 from services.intake.threads import Key, Place, as_filed, connected, explain, mark, place, rebinds, tokens, trail
+from shared import telemetry
 from shared.batch import Input, Work
 from shared.db import sqlstate
 from shared.errors import Problem, conflict
@@ -91,6 +92,8 @@ async def accept(
     new = [each for key, each in zip(marks, mine, strict=True) if key is None or held[key].subject_id == each.id]
     judged = await budgets.spend(work.tx, [each.contact for each in new], work.now)
     for each, contact in zip(new, judged, strict=True):
+        if contact is not each.contact:
+            telemetry.OVER_BUDGET.inc()
         each.contact = contact
     answers = await _file(work, new)
     twice = [key for key, each in zip(marks, mine, strict=True) if key and held[key].subject_id != each.id]

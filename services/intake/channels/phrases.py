@@ -41,7 +41,7 @@ LABELS = {
         "cc": "cc kopie copie copia kopia kopio kopi másolat copy копия bilgi bcc reply-to antwort_an",
     }.items()
     for label in labels.replace("_", " ").split(" ")
-} | {"de la": "from", "reply to": "cc", "antwort an": "cc", "répondre à": "cc"}
+} | {"risposta": "cc", "de la": "from", "reply to": "cc", "antwort an": "cc", "répondre à": "cc"}
 
 _WROTE = (
     "quoting|zitat von|citando|citation de|citat från|wrote|writes|said|schrieb|schreibt|hat geschrieben|a écrit|écrivait|escribió|escribio|escribi|ha scritto|scrive|scritto"

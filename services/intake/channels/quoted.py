@@ -49,7 +49,7 @@ def split(text: str, answers: bool, forwards: bool = False) -> Text:
     Where nothing new is left, all of it is new: a text is never empty because of what this does.
     """
     lines = text.split("\n")
-    cut, head = _cut(lines, forwards)
+    cut, head = _cut(lines, answers)
     forwarded = _forwarded(lines, cut, head) if head and (forwards or head.marked) else None
     above = lines[:cut]
     own, quotes = _without_quotes(above, answers)
@@ -57,6 +57,13 @@ def split(text: str, answers: bool, forwards: bool = False) -> Text:
     if forwarded:
         return Text(_tidy(lines), signature="", forwarded=forwarded)
     new, rest = _tidy(own), _tidy([*quotes, *([""] if quotes and cut < len(lines) else []), *lines[cut:]])
+    if not new and head is None and cut < len(lines):  # the answer stands under what it quotes
+        below = lines[_joined(lines, cut)[1] + 1 :]
+        own, quotes = _without_quotes(below, answers)
+        own, signature = _without_signature(own)
+        new, rest = _tidy(own), _tidy([*lines[: len(lines) - len(below)], *quotes])
+        if new:
+            return Text(new, rest, _tidy(signature))
     if not new:
         whole, signature = _without_signature(lines)
         return Text(_tidy(whole) or _tidy(lines), "", _tidy(signature) if _tidy(whole) else "")
@@ -66,7 +73,7 @@ def split(text: str, answers: bool, forwards: bool = False) -> Text:
 def covering(text: str) -> str:
     """The words above a forwarded mail."""
     lines = text.split("\n")
-    cut, _ = _cut(lines, True)
+    cut, _ = _cut(lines, False)
     return _tidy(lines[:cut])
 
 
@@ -79,7 +86,7 @@ class _Head:
     marked: bool
 
 
-def _cut(lines: list[str], forwards: bool) -> tuple[int, _Head | None]:
+def _cut(lines: list[str], answers: bool) -> tuple[int, _Head | None]:
     """The first line of an earlier mail that stands whole under the new words; the end where there is none."""
     for at, line in enumerate(lines):
         short = line[:LINE_LIMIT]
@@ -90,9 +97,11 @@ def _cut(lines: list[str], forwards: bool) -> tuple[int, _Head | None]:
                 return at, _Head(head.end, head.fields, bool(FORWARDED.search(short)))
             if ORIGINAL.search(short) and not FORWARDED.search(short):
                 return at, None
+            if WROTE.search(short) and _DATE.search(short):  # ---- On 22 Dec … wrote ----
+                return at, None
         elif head := _head(lines, at, False):
             return at, head
-        elif _attributes(lines, at):
+        elif _attributes(lines, at, answers):
             return at, None
     return len(lines), None
 
@@ -140,7 +149,7 @@ def _enough(fields: dict[str, str], marked: bool) -> bool:
     return marked or ("subject" in kinds and ("date" in kinds or "@" in fields["from"]))
 
 
-def _attributes(lines: list[str], at: int) -> bool:
+def _attributes(lines: list[str], at: int, answers: bool) -> bool:
     """True for "On …, … wrote:" over an earlier mail that stands without ``>`` under it."""
     if not BEGINS.match(lines[at].lstrip(" *_")[:40]) and "@" not in lines[at][:LINE_LIMIT]:
         return False
@@ -150,6 +159,9 @@ def _attributes(lines: list[str], at: int) -> bool:
     after = next((line for line in lines[end + 1 : end + 4] if line.strip()), "")
     if _QUOTE.match(after):  # only what has ``>`` is quoted; see _without_quotes
         return False
+    says = joined.rstrip("*_ :：").endswith(("wrote", "schrieb", "écrit", "escribió", "scritto"))
+    if answers and says and _ADDRESS.search(joined):
+        return bool(after)
     return bool(BEGINS.match(joined.lstrip(" *_")) and _DATE.search(joined)) and bool(after)
 
 
@@ -182,7 +194,7 @@ def _without_quotes(lines: list[str], answers: bool) -> tuple[list[str], list[st
         end = at
         while end < len(lines) and (_QUOTE.match(lines[end]) or _between(lines, end)):
             end += 1
-        intro = _introduction(own)
+        intro = _introduction(own, lines[at].strip() in (">:", "> :"))
         if intro or answers:
             if quotes:
                 quotes.append("")
@@ -202,8 +214,8 @@ def _between(lines: list[str], at: int) -> bool:
     return not lines[at].strip() and at + 1 < len(lines) and _QUOTE.match(lines[at + 1]) is not None
 
 
-def _introduction(own: list[str]) -> int:
-    """How many of the last lines say who is quoted next."""
+def _introduction(own: list[str], folded: bool) -> int:
+    """How many of the last lines say who is quoted next. ``folded``: their last ``>:`` is taken for a quote."""
     blank = 0
     while blank < min(2, len(own)) and not own[-1 - blank].strip():
         blank += 1
@@ -211,7 +223,11 @@ def _introduction(own: list[str]) -> int:
     for count in range(1, ATTRIBUTION_LINES + 1):
         place = len(own) - blank - count
         line = own[place].strip() if place >= 0 else ""
-        if not line or len(line) > LINE_LIMIT or (count == 1 and not line.endswith((":", "：", "...", "…"))):
+        if (
+            not line
+            or len(line) > LINE_LIMIT
+            or (count == 1 and not folded and not line.endswith((":", "：", "...", "…")))
+        ):
             break
         joined = f"{line} {joined}"
         telling = bool(WROTE.search(joined)) + bool(_ADDRESS.search(joined)) + bool(_DATE.search(joined))
