@@ -16,6 +16,8 @@ from rich.table import Column, Table
 
 from services import embedded
 from services.demo import story
+from services.sla.store import SlaStore
+from services.sla.store.audit import audited
 from shared import ledger as ledger_lines
 from shared import migrate as migrations
 from shared import parked as parked_events
@@ -33,8 +35,10 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 parked_app = typer.Typer(help="Events that could not be decided and wait for a person.", no_args_is_help=True)
+sla_app = typer.Typer(help="Promises and their clocks.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(parked_app, name="parked")
+app.add_typer(sla_app, name="sla")
 
 BY_NAME = {member.service().card.name: member for member in embedded.MEMBERS}
 Service = Annotated[str, typer.Argument(help=f"One of {', '.join(BY_NAME)}")]
@@ -235,6 +239,31 @@ def parked_drop(
                 await parked_events.drop(runtime, parked_id, reason)
             finally:
                 await runtime.db.close()
+
+    _run(work())
+
+
+@sla_app.command("audit")
+def sla_audit(as_json: Annotated[bool, typer.Option("--json", help="For programs: a finding a line")] = False) -> None:
+    """Derive every clock again and count every deadline again. Exit code 1 where any differs from what stands."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            db, cases, clocks, differ = on.database("sla"), 0, 0, 0
+            try:
+                async for some, theirs, found in audited(db, SlaStore(), on.clock):
+                    cases, clocks, differ = cases + some, clocks + theirs, differ + len(found)
+                    for each in found:
+                        what = {"case_id": each.case_id, "clock_id": each.clock_id, "metric": each.metric}
+                        if as_json:
+                            print(json.dumps(what | {"instance": each.instance, "text": each.text}, default=str))
+                        else:
+                            print(f"{each.case_id} {each.metric} {each.instance} ({each.clock_id}): {each.text}")
+            finally:
+                await db.close()
+            print(f"{clocks} clocks of {cases} cases re-derived, {differ} differ", file=sys.stderr)
+            if differ:
+                raise SystemExit(1)
 
     _run(work())
 

@@ -4,6 +4,7 @@ from services.sla import CARD, api
 from services.sla.decide import decide
 from services.sla.model import Case
 from services.sla.store import SlaStore, first_start, metadata, reads
+from services.sla.store.effective import TakingEffect
 from services.sla.store.replan import Replanning
 from shared.batch import Service
 from shared.process import Member
@@ -19,7 +20,14 @@ def service() -> Service[Case]:
 def assemble(runtime: Runtime[Case]) -> Assembly:
     store = runtime.service.store
     assert isinstance(store, SlaStore)  # as `service` made it
-    return Assembly(api.routes(runtime, store), reads.ledger, [Loop("sla replan", Replanning(runtime).step)])
+    return Assembly(
+        api.routes(runtime, store),
+        reads.ledger,
+        [
+            Loop("sla replan", Replanning(runtime).step),
+            Loop("sla taking effect", TakingEffect(runtime, store.configuration).step),
+        ],
+    )
 
 
 MEMBER = Member(service, assemble)

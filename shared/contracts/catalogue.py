@@ -27,6 +27,7 @@ TOPICS: Mapping[str, tuple[type[EventData], ...]] = {
         clocks.ClockRescheduled,
         clocks.ClockWarned,
         clocks.ClockBreached,
+        clocks.ClockOverdue,
         clocks.ClockMet,
         clocks.ClockCancelled,
         clocks.ClockWithdrawn,

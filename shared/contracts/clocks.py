@@ -73,6 +73,7 @@ class ClockWarned(ClockEvent):
     TYPE: ClassVar[str] = "clock.warned"
 
     share: float
+    left: str | None = None  # ISO 8601: the time left then, in the promise's own time
     fired_at: AwareDatetime
     lagging: bool = False  # fired although the service had not read everything: fire_grace ran out
     summary: CaseSummary
@@ -92,6 +93,19 @@ class ClockBreached(ClockEvent):
 
     def without_person(self) -> Self:
         return self.model_copy(update={"summary": self.summary.without_person()})
+
+
+class ClockOverdue(ClockEvent):
+    """A broken promise has passed ``over`` of its target on top (0.1 is 10 % over). ``occurred_at`` is that instant."""
+
+    TYPE: ClassVar[str] = "clock.overdue"
+
+    over: float
+    level: int  # of the target's levels, from 1
+    overdue_by: str  # ISO 8601, in the promise's own time
+    fired_at: AwareDatetime
+    lagging: bool = False
+    summary: CaseSummary
 
 
 class ClockMet(ClockEvent):

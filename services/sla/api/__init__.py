@@ -12,6 +12,6 @@ def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:
     router = APIRouter()
     router.include_router(configuring.routes(runtime))
     router.include_router(preview.routes(runtime, store))
-    router.include_router(clocks.routes(runtime))
+    router.include_router(clocks.routes(runtime, store))
     router.include_router(replans.routes(runtime))
     return router

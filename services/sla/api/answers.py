@@ -6,7 +6,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from services.sla.model import Clock
+from services.sla.decide.audit import overdue, time_left
+from services.sla.decide.derive import Derived
+from services.sla.model import Calendar, Clock, Held
 from shared.contracts import duration
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, Metric
@@ -23,7 +25,11 @@ class StretchAnswer(Answer):
 
 
 class ClockAnswer(Answer):
-    """One promise on one case. ``due_at`` is null while paused; ``breached_at`` is the instant the promise broke."""
+    """One promise on one case. ``due_at`` is null while paused; ``breached_at`` is the instant the promise broke.
+
+    ``first_due_at`` is what was promised first, before any edit or change of the case moved it. ``time_left`` and
+    ``overdue`` are in the promise's own time: opening hours that are not paused.
+    """
 
     id: UUID
     case_id: UUID
@@ -32,6 +38,10 @@ class ClockAnswer(Answer):
     state: ClockState
     started_at: datetime
     due_at: datetime | None
+    first_due_at: datetime | None
+    time_left: str | None  # ISO 8601; null once it ended
+    overdue: str | None  # ISO 8601; null unless it broke
+    overdue_level: float | None  # the highest of the target's `overdue_at` that was announced, as a share of it
     warned_at: datetime | None
     breached_at: datetime | None
     met_at: datetime | None
@@ -45,6 +55,18 @@ class ClockAnswer(Answer):
     history: bool
     version: int
     because: Because
+
+
+class TruthAnswer(Answer):
+    """One promise and the deadline that it gives; ``due_at`` is null while paused."""
+
+    policy: str | None
+    policy_version: int | None
+    within: str
+    calendar: str
+    calendar_version: int
+    promised_at: datetime
+    due_at: datetime | None
 
 
 class HolidayAnswer(Answer):
@@ -71,6 +93,8 @@ class DerivationAnswer(Answer):
     pauses: list[StretchAnswer]
     holidays: list[HolidayAnswer]
     libraries: str  # versions of the time zone and holiday data
+    first: TruthAnswer  # what was promised then, first of all
+    today: TruthAnswer | None  # what would be promised now; null where nothing would, or where it can't be known
     recomputed_due_at: datetime | None
     agrees: bool  # with what stands
 
@@ -113,7 +137,8 @@ class PreviewAnswer(Answer):
     tried: list[TriedAnswer]
 
 
-def of_clock(clock: Clock) -> ClockAnswer:
+def of_clock(clock: Clock, hours: Calendar, now: datetime) -> ClockAnswer:
+    """``hours``: the clock's calendar."""
     return ClockAnswer(
         id=clock.id,
         case_id=clock.case_id,
@@ -122,6 +147,10 @@ def of_clock(clock: Clock) -> ClockAnswer:
         state=clock.state,
         started_at=clock.started_at,
         due_at=clock.due_at,
+        first_due_at=clock.earlier[0].due_at if clock.earlier else clock.due_at,
+        time_left=None if clock.ended else duration.text(time_left(clock, hours, now)),
+        overdue=duration.text(overdue(clock, hours, now)) if clock.breached_at else None,
+        overdue_level=clock.overdue,
         warned_at=clock.warned_at,
         breached_at=clock.breached_at,
         met_at=clock.met_at,
@@ -135,4 +164,29 @@ def of_clock(clock: Clock) -> ClockAnswer:
         history=clock.history,
         version=clock.version,
         because=clock.because,
+    )
+
+
+def of_held(held: Held) -> TruthAnswer:
+    return TruthAnswer(
+        policy=held.policy,
+        policy_version=held.policy_version,
+        within=duration.text(held.within),
+        calendar=held.calendar,
+        calendar_version=held.calendar_version,
+        promised_at=held.since,
+        due_at=held.due_at,
+    )
+
+
+def of_derived(derived: Derived | Clock) -> TruthAnswer:
+    terms = derived.terms if isinstance(derived, Clock) else derived.promise.terms
+    return TruthAnswer(
+        policy=terms.policy,
+        policy_version=terms.policy_version,
+        within=duration.text(terms.within),
+        calendar=terms.calendar,
+        calendar_version=terms.calendar_version,
+        promised_at=derived.promised_at,
+        due_at=derived.due_at,
     )

@@ -7,12 +7,21 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from services.sla.api.answers import ClockAnswer, DerivationAnswer, HolidayAnswer, StretchAnswer, of_clock
-from services.sla.decide.derive import reached
+from services.sla.api.answers import (
+    ClockAnswer,
+    DerivationAnswer,
+    HolidayAnswer,
+    StretchAnswer,
+    of_clock,
+    of_derived,
+    of_held,
+)
+from services.sla.decide.audit import recounted, today
+from services.sla.decide.derive import Derived
 from services.sla.decide.policies import BUILT_IN
 from services.sla.decide.sentences import counted, derivation, holidays_told
-from services.sla.model import Calendar, Case, Clock
-from services.sla.store import reads
+from services.sla.model import Calendar, Case, Clock, Configuration
+from services.sla.store import SlaStore, reads
 from shared.contracts import duration
 from shared.contracts.words import ClockState
 from shared.db import Tx
@@ -31,18 +40,23 @@ Order = Annotated[
 ]
 
 
-def routes(runtime: Runtime[Case]) -> APIRouter:
+def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:
     router = APIRouter(tags=["clocks"], dependencies=[Depends(allow("read"))])
+
+    def shown(clock: Clock, configured: Configuration) -> ClockAnswer:
+        hours = configured.calendar(clock.terms.calendar, clock.terms.calendar_version)
+        return of_clock(clock, hours or BUILT_IN, runtime.clock.now())
 
     @router.get("/v1/cases/{case_id}/clocks")
     async def of_case(case_id: UUID) -> Listing[ClockAnswer]:
         """Every promise on the case, newest first. 404 `not-yet` where nothing of it has arrived."""
         async with runtime.db.transaction() as tx:
             found = await reads.clocks_of(tx, case_id)
+            configured = await store.configuration.read(tx)
             if not found and not await reads.knows(tx, case_id):
                 detail = f"Nothing of case {case_id} has arrived here yet. Repeat shortly, or check the id."
                 raise Problem(404, "not-yet", detail, {"Retry-After": "1"})
-        return Listing(items=[of_clock(each) for each in found])
+        return Listing(items=[shown(each, configured) for each in found])
 
     @router.get("/v1/clocks")
     async def listing(
@@ -57,15 +71,16 @@ def routes(runtime: Runtime[Case]) -> APIRouter:
         by_due = order == "due"
         async with runtime.db.transaction() as tx:
             found = await reads.listed(tx, reads.Wanted(state, due_before, team, by_due, _place(cursor, order), limit))
+            configured = await store.configuration.read(tx)
         last = found[limit - 1] if len(found) > limit else None
         at = last and (last.due_at if by_due else last.started_at)
         following = encode_cursor(order, at.isoformat(), str(last.id)) if last and at else None
-        return Listing(items=[of_clock(each) for each in found[:limit]], next=following)
+        return Listing(items=[shown(each, configured) for each in found[:limit]], next=following)
 
     @router.get("/v1/clocks/{clock_id}")
     async def one(clock_id: UUID) -> ClockAnswer:
         async with runtime.db.transaction() as tx:
-            return of_clock(await _found(tx, clock_id))
+            return shown(await _found(tx, clock_id), await store.configuration.read(tx))
 
     @router.get("/v1/clocks/{clock_id}/derivation")
     async def derived(clock_id: UUID) -> DerivationAnswer:
@@ -73,7 +88,8 @@ def routes(runtime: Runtime[Case]) -> APIRouter:
         async with runtime.db.transaction() as tx:
             found = await _found(tx, clock_id)
             hours = await _calendar(tx, found)
-        return _derivation(found, hours)
+            case = (await store.load(tx, [found.case_id], runtime.clock.now()))[found.case_id]
+        return _derivation(found, hours, today(case, runtime.clock.now()).get(clock_id))
 
     return router
 
@@ -96,10 +112,9 @@ async def _calendar(tx: Tx, clock: Clock) -> Calendar:
     return found
 
 
-def _derivation(clock: Clock, hours: Calendar) -> DerivationAnswer:
-    terms = clock.terms
-    due = reached(hours, clock.started_at, clock.pauses, terms.within)
-    recomputed = None if due is None else max(due, clock.promised_at)
+def _derivation(clock: Clock, hours: Calendar, now: Derived | None) -> DerivationAnswer:
+    """``now``: the clock as it would be by what is configured now."""
+    terms, recomputed = clock.terms, recounted(clock, hours)
     until = clock.due_at or clock.started_at
     spans = counted(hours, clock.started_at, until, clock.pauses)
     return DerivationAnswer(
@@ -122,6 +137,8 @@ def _derivation(clock: Clock, hours: Calendar) -> DerivationAnswer:
             for day, name in holidays_told(hours, clock.started_at, until)
         ],
         libraries=clock.libraries,
+        first=of_held(clock.earlier[0]) if clock.earlier else of_derived(clock),
+        today=of_derived(now) if now else None,
         recomputed_due_at=recomputed,
         agrees=recomputed == clock.due_at,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from services.sla import calendar
+from services.sla.api import versions
 from services.sla.decide.policies import ALWAYS_NAME, BUILT_IN, condition
 from services.sla.model import Calendar, Case
 from services.sla.model.spec import CalendarSpec, PolicySpec, Target
@@ -70,8 +71,12 @@ def _check_hours(whose: str, target: Target, hours: Calendar) -> None:
     """Business time has no days, and a deadline must be found within the years that are searched."""
     try:
         within = duration.parse(target.within, business=not hours.always)
+        for mark in (*target.warn_at, *target.overdue_at):
+            if isinstance(mark, str):
+                duration.parse(mark, business=not hours.always)
     except ValueError as wrong:
         raise invalid(f"{whose}{target.metric}: {wrong}") from None
+    within *= 1 + max(target.overdue, default=0.0)
     if not hours.always and within > calendar.weekly_time(hours) * calendar.MAX_WEEKS:
         detail = (
             f"{target.within} is more than calendar {hours.name} opens in four years. Promise less, or open longer."
@@ -85,4 +90,6 @@ def routes(runtime: Runtime[Case]) -> APIRouter:
     router = APIRouter()
     router.include_router(resources.routes(runtime, calendars))
     router.include_router(resources.routes(runtime, policies))
+    router.include_router(versions.routes(runtime, CALENDAR, calendars.path))
+    router.include_router(versions.routes(runtime, POLICY, policies.path))
     return router

@@ -11,7 +11,8 @@ from services.sla.api.answers import PreviewAnswer, PromiseAnswer, TriedAnswer
 from services.sla.decide import policies
 from services.sla.decide.derive import reached
 from services.sla.decide.sentences import derivation
-from services.sla.model import Case, Clock, Configuration, Context, Opening, Policy, Promise
+from services.sla.model import Case, Clock, Configuration, Opening, Policy, Promise
+from services.sla.model.walk import Context
 from services.sla.store import SlaStore
 from shared.contracts import duration
 from shared.contracts.spec import Strict
@@ -71,7 +72,9 @@ def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:
             raise invalid(f"at: write an instant between the years {YEARS[0]} and {YEARS[1]}.")
         async with runtime.db.transaction() as tx:
             configured = await store.configuration.read(tx)
-        return _preview(body, body.at or runtime.clock.now(), configured)
+        now = runtime.clock.now()
+        at = body.at or now
+        return _preview(body, at, configured.as_of(max(at, now)))
 
     return router
 
@@ -94,8 +97,9 @@ def _preview(body: PreviewBody, at: datetime, configured: Configuration) -> Prev
         customer_tier=who.tier,
         customer_country=who.country,
     )
+    edition = configured.editions[-1]  # what is configured now, or will be by `at`
     context = Context(at, body.case.team, body.case.priority, body.case.tags)
-    tried = policies.tried(configured.editions[-1], opened, context)  # by what is configured now, whenever `at` is
+    tried = policies.tried(edition, opened, context)
     matched = next((each.policy for each in tried if each.matched), None)
     return PreviewAnswer(
         policy=matched.name if matched else None,

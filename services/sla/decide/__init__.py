@@ -16,7 +16,8 @@ from services.sla.decide.derive import Kept, derive
 from services.sla.decide.sentences import PROMISED, because
 from services.sla.decide.standing import composed, next_step
 from services.sla.decide.telling import Teller, words
-from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise, Walk
+from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise
+from services.sla.model.walk import Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
 from shared.contracts.contacts import CustomerErased
@@ -78,8 +79,8 @@ def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
     said = words(opened, walk)
     case, teller = replace(case, words=said), Teller(said, now)
     standing = {clock.id: clock for clock in case.clocks}
-    after = {clock.id: clock for clock in case.clocks if _is_final(clock, opened, case.folded)}
-    for each in derive(case.case_id, opened, walk, case.configuration, _kept(case)):
+    after = {clock.id: clock for clock in case.clocks if is_final(clock, opened, case.folded)}
+    for each in derive(case.case_id, opened, walk, case.configuration.as_of(now), kept(case)):
         if each.id not in after:
             was = standing.get(each.id)
             after[each.id] = teller.change(was, composed(case, each, was))
@@ -106,7 +107,7 @@ def _in_order(clocks: Iterable[Clock]) -> tuple[Clock, ...]:
     return tuple(sorted(clocks, key=lambda each: (each.metric, each.instance)))
 
 
-def _is_final(clock: Clock, opened: Opening, folded: Walk | None) -> bool:
+def is_final(clock: Clock, opened: Opening, folded: Walk | None) -> bool:
     """Whether the clock ended with facts that are no longer kept: folded, or erased."""
     if opened.erased and clock.ended:
         return True
@@ -116,7 +117,7 @@ def _is_final(clock: Clock, opened: Opening, folded: Walk | None) -> bool:
     return still_open is None or still_open.instance != clock.instance
 
 
-def _kept(case: Case) -> dict[UUID, Kept]:
+def kept(case: Case) -> dict[UUID, Kept]:
     """After an erasure conditions can't be asked again: promises stay as they were made."""
     if case.opening is None or not case.opening.erased:
         return {}
@@ -150,7 +151,9 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
     if case.words is None:
         return _unchanged(case, "The case was never opened.")
     teller = Teller(case.words, now)
-    if clock.due_at is not None and clock.due_at <= now:
+    if clock.state is ClockState.BREACHED:
+        after = _overdue(clock, fired, teller, now)
+    elif clock.due_at is not None and clock.due_at <= now:
         after = _breached(clock, fired, teller, now)
     else:
         after = _warned(clock, fired, teller, now)
@@ -172,23 +175,42 @@ def _breached(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Cloc
     return teller.tell(after, events.ClockBreached, lagging=fired.lagging, because=told)
 
 
+def _overdue(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
+    """How far it is over, in the promise's own time; missed levels collapse to the highest."""
+    levels = [each for each in clock.levels if each.share > 1]
+    passed = [each for each in levels if each.share > 1 + (clock.overdue or 0.0) and each.at and each.at <= now]
+    *passed_over, level = passed
+    number = levels.index(level)
+    over = clock.terms.overdue_at[number]
+    firing = replace(clock.firing, overdue_share=over, overdue_fired_at=now)
+    after = replace(clock, overdue=over, firing=firing)
+    by = clock.terms.within * over
+    text = f"{PROMISED[clock.metric]} is {duration.words(by)} overdue, {over * 100:g} % over. {clock.because.text}"
+    told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
+    more = {"over": over, "level": number + 1, "overdue_by": duration.text(by), "occurred_at": level.at or now}
+    return teller.tell(after, events.ClockOverdue, lagging=fired.lagging, because=told, **more)
+
+
 def _warned(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
     passed = [each for each in clock.levels if _ahead(each, clock) and each.at is not None and each.at <= now]
     *passed_over, level = passed
     firing = replace(clock.firing, warned_share=level.share, warned_fired_at=now)
     after = replace(clock, warned_at=level.at, firing=firing)
-    left = duration.words(clock.terms.within * (1 - level.share))
+    left = clock.terms.within - clock.terms.within * level.share
     text = (
-        f"{level.share * 100:g} % of the time for {PROMISED[clock.metric].lower()} has passed, {left} is left. "
-        f"{clock.because.text}"
+        f"{level.share * 100:g} % of the time for {PROMISED[clock.metric].lower()} has passed, "
+        f"{duration.words(left)} is left. {clock.because.text}"
     )
     told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
-    return teller.tell(after, events.ClockWarned, share=level.share, lagging=fired.lagging, because=told)
+    said = {"share": level.share, "left": duration.text(left)}
+    return teller.tell(after, events.ClockWarned, **said, lagging=fired.lagging, because=told)
 
 
 def _ahead(level: Level, clock: Clock) -> bool:
-    """Whether the level was not announced yet."""
-    return clock.warned_at is None or clock.firing.warned_share is None or level.share > clock.firing.warned_share
+    """Whether it is a warning that was not announced yet."""
+    return level.share < 1 and (
+        clock.warned_at is None or clock.firing.warned_share is None or level.share > clock.firing.warned_share
+    )
 
 
 def _announced(base: Because, at: datetime, fired: Fired, passed_over: list[Level], now: datetime) -> Because:

@@ -14,25 +14,15 @@ from uuid import UUID
 
 from services.sla.calendar import add_business, business_between
 from services.sla.decide import history, policies
-from services.sla.model import (
-    Calendar,
-    Configuration,
-    Context,
-    Level,
-    Opening,
-    Pause,
-    Policy,
-    Promise,
-    Span,
-    Terms,
-    Walk,
-)
+from services.sla.model import Calendar, Configuration, Held, Level, Opening, Pause, Policy, Promise, Terms
 from services.sla.model.metrics import RULES
+from services.sla.model.walk import Context, Span, Walk
 from shared.contracts.identity import derived as identity
 from shared.contracts.words import Metric, Status
 
 UNASSIGNED = Promise(Terms(timedelta(seconds=60), policies.ALWAYS_NAME, "UTC"), policies.BUILT_IN)
 Kept = tuple[datetime, Promise]  # since when, and what
+MAX_EARLIER = 20  # promises kept of one clock; the first is always one of them
 NO_POLICY = "no policy promises it any more"
 
 
@@ -54,6 +44,7 @@ class Derived:
     ended_at: datetime | None
     met: bool
     why: str  # it ended
+    earlier: tuple[Held, ...] = ()  # promises that this one replaced, the first one first
 
 
 def derive(
@@ -139,6 +130,7 @@ def _clock(
     stays: nothing is broken twice. A stricter one that would have been broken already is due at the change.
     """
     stands: tuple[datetime, Promise, datetime | None, tuple[Pause, ...]] | None = None
+    earlier: list[Held] = []
     ended_at, met, why = span.ended_at, span.met, span.why
     for number, (since, promise) in enumerate(promises):
         until = promises[number + 1][0] if number + 1 < len(promises) else None
@@ -150,6 +142,8 @@ def _clock(
         due = reached(promise.calendar, span.started_at, pauses, promise.terms.within)
         if due is not None and due < since:
             due = since
+        if stands is not None:
+            earlier.append(_held(*stands[:3]))
         stands = since, promise, due, pauses
         if due is not None and until is not None and due <= until:
             break
@@ -174,7 +168,14 @@ def _clock(
         ended_at=ended_at,
         met=met,
         why=why,
+        earlier=tuple(earlier if len(earlier) <= MAX_EARLIER else (*earlier[:1], *earlier[1 - MAX_EARLIER :])),
     )
+
+
+def _held(since: datetime, promise: Promise, due: datetime | None) -> Held:
+    terms = promise.terms
+    versions = terms.policy_version, terms.calendar_version
+    return Held(since, terms.policy, terms.within, terms.calendar, *versions, due)
 
 
 def reached(calendar: Calendar, start: datetime, pauses: Sequence[Pause], amount: timedelta) -> datetime | None:
@@ -192,7 +193,7 @@ def reached(calendar: Calendar, start: datetime, pauses: Sequence[Pause], amount
 
 def _levels(promise: Promise, start: datetime, pauses: Sequence[Pause], promised_at: datetime) -> tuple[Level, ...]:
     found = []
-    for share in promise.terms.warn_at:
+    for share in (*promise.terms.warn_at, *(1 + over for over in promise.terms.overdue_at)):
         at = reached(promise.calendar, start, pauses, promise.terms.within * share)
         found.append(Level(share, None if at is None else max(at, promised_at)))
     return tuple(found)

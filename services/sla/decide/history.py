@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from services.sla.decide.facts import OLDEST, began, ordered
-from services.sla.model import DONE, Context, Fact, FactKind, Opening, Shift, Span, Walk
+from services.sla.model import DONE, Fact, FactKind, Opening
 from services.sla.model.metrics import BY_MOMENT, Moment, Needs, Rule
+from services.sla.model.walk import Context, Shift, Span, Walk
 from shared.contracts.words import Metric, Priority, Status
 
 MAX_FACTS = 1_000  # of one case; beyond, the oldest half is folded into where it had come to

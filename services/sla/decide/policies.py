@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from services.sla import calendar
-from services.sla.model import Calendar, Configuration, Context, Edition, Opening, Policy, Promise, Terms
+from services.sla.model import Calendar, Configuration, Edition, Opening, Policy, Promise, Terms
 from services.sla.model.spec import ALWAYS, CalendarSpec, PolicySpec
+from services.sla.model.walk import Context
 from shared.conditions import ATTRIBUTES, STRING, STRINGS, Condition, Environment
 from shared.contracts import duration
 from shared.contracts.words import Metric
@@ -50,7 +51,7 @@ class Tried:
 class Stored:
     """One version of a configured object; ``body`` is None where it was deleted."""
 
-    at: datetime
+    at: datetime  # it was written
     kind: str  # "calendar" or "policy"
     name: str
     version: int
@@ -75,7 +76,8 @@ def compiled(name: str, version: int, spec: PolicySpec, calendars: Mapping[str, 
             policy=name,
             policy_version=version,
             calendar_version=hours.version,
-            warn_at=target.warn_at,
+            warn_at=target.warnings,
+            overdue_at=target.overdue,
             pause_on=target.pauses,
         )
         promises[target.metric] = Promise(terms, hours)
@@ -85,29 +87,45 @@ def compiled(name: str, version: int, spec: PolicySpec, calendars: Mapping[str, 
 def configuration(version: int, stored: Iterable[Stored]) -> Configuration:
     """The editions that a history of edits makes, in order of time. Edits of one instant are one edition."""
     calendars: dict[str, Calendar] = {ALWAYS_NAME: BUILT_IN}
+    counted: dict[str, Calendar] = {}  # also those deleted, while a policy that a later one replaces counts by them
     specs: dict[str, tuple[int, PolicySpec]] = {}
     known: dict[tuple[str, int, tuple[tuple[str, int], ...]], Policy] = {}
     editions: list[Edition] = []
-    for each in sorted(stored, key=lambda s: (s.at, s.kind, s.name, s.version)):
+    for at, each in sorted(_effective(stored), key=lambda s: (s[0], s[1].kind, s[1].name, s[1].version)):
         if each.kind == "calendar":
             before = calendars.pop(each.name, None)
             if each.body is not None:
                 spec = CalendarSpec.model_validate(each.body)
                 calendars[each.name] = calendar.compiled(each.name, each.version, spec, before)
             calendars.setdefault(ALWAYS_NAME, BUILT_IN)
+            counted |= calendars
         elif each.body is None:
             specs.pop(each.name, None)
         else:
             specs[each.name] = each.version, PolicySpec.model_validate(each.body)
-        if editions and editions[-1].since == each.at:
-            editions.pop()
-        now = _in_order(specs, calendars, known)
+        delayed = at > each.at
+        if editions and editions[-1].since == at:
+            delayed = editions.pop().delayed or delayed
+        now = _in_order(specs, {ALWAYS_NAME: BUILT_IN} | counted, known)
         old = {id(policy) for policy in (editions[-1].policies if editions else ())}
         fresh = tuple(policy for policy in now if id(policy) not in old)
-        editions.append(Edition(each.at, now, dict(calendars), fresh))
+        editions.append(Edition(at, now, dict(calendars), fresh, delayed))
     if not editions:
         editions = [Edition(datetime.min.replace(tzinfo=UTC), (), calendars)]
     return Configuration(version, tuple(editions[-MAX_EDITIONS:]), calendar.LIBRARIES)
+
+
+def _effective(stored: Iterable[Stored]) -> list[tuple[datetime, Stored]]:
+    """Each version with when it took effect; without those that a later one replaced before that."""
+    found: dict[tuple[str, str], list[tuple[datetime, Stored]]] = {}
+    for each in sorted(stored, key=lambda s: s.version):
+        at, versions = each.at, found.setdefault((each.kind, each.name), [])
+        if each.kind == "policy" and each.body and (asked := each.body.get("effective_from")):
+            at = max(at, datetime.fromisoformat(asked).astimezone(UTC))
+        while each.kind == "policy" and versions and versions[-1][0] >= at:
+            versions.pop()
+        versions.append((at, each))
+    return [each for versions in found.values() for each in versions]
 
 
 def _in_order(

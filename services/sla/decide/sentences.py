@@ -131,29 +131,53 @@ def holidays_told(calendar: Calendar, start: datetime, until: datetime) -> list[
 
 
 def derivation(clock: Clock, calendar: Calendar) -> str:
-    """How a deadline came about: the days that counted, the holidays that did not, and where it ended."""
+    """How a deadline came about: the days that counted, the holidays that did not, and where it ended.
+
+    ``4 business hours from Fri 16:20 Dublin: 1 h 10 on Friday, Monday is a holiday, 2 h 50 on Tuesday → Tue 11:50``;
+    with dates where it takes a week or more.
+    """
+    still = clock.pauses[-1].since if clock.pauses else clock.started_at
+    until = clock.due_at or max(still, clock.started_at)
+    dated = until - clock.started_at >= timedelta(days=7)
+    days = ["around the clock"] if calendar.always else _days(clock, calendar, until, dated)
+    told = f"{amount(clock.terms.within, clock.terms.calendar)} from {_moment(clock, clock.started_at, dated)}"
+    told = f"{told} {place(clock.terms.zone).removesuffix(' time')}: {', '.join(days)}"
     if clock.due_at is None:
-        return _text(clock, "")
-    days = ["counted around the clock"] if calendar.always else _days(clock, calendar, clock.due_at)
-    return f"{_within(clock)}: {', '.join(days)}, so due {_at(clock, clock.due_at)}."
+        return f"{told}; it stands still since {_moment(clock, until, dated)}"
+    if clock.due_at == clock.promised_at > clock.started_at:
+        told += ", promised only since then"
+    return f"{told} → {_moment(clock, clock.due_at, dated)}"
 
 
-def _days(clock: Clock, calendar: Calendar, due: datetime) -> list[str]:
+def _moment(clock: Clock, at: datetime, dated: bool) -> str:
+    written = ("%a %d %b " if dated else "%a ") + (
+        "%H:%M:%S" if clock.terms.within < timedelta(minutes=10) else "%H:%M"
+    )
+    return at.astimezone(ZoneInfo(clock.terms.zone)).strftime(written)
+
+
+def _days(clock: Clock, calendar: Calendar, until: datetime, dated: bool) -> list[str]:
     zone = ZoneInfo(calendar.zone)
     passed: dict[str, timedelta] = {}
-    for since, until in counted(calendar, clock.started_at, due, clock.pauses):
-        day = since.astimezone(zone).date().isoformat()
-        passed[day] = passed.get(day, timedelta(0)) + (until - since)
-    told = {day: f"{duration.words(length)} on {_weekday(day)}" for day, length in passed.items()}
-    for day, name in holidays_told(calendar, clock.started_at, due):
+    for opens, closes in counted(calendar, clock.started_at, until, clock.pauses):
+        day = opens.astimezone(zone).date().isoformat()
+        passed[day] = passed.get(day, timedelta(0)) + (closes - opens)
+    told = {day: f"{_length(length)} on {_weekday(day, dated)}" for day, length in passed.items()}
+    for day, name in holidays_told(calendar, clock.started_at, until):
         if day not in passed:
-            told[day] = f"{_weekday(day)} is a holiday ({name})"
-    days = [text for _, text in sorted(told.items())]
+            told[day] = f"{_weekday(day, dated)} is a holiday ({name})"
+    days = [text for _, text in sorted(told.items())] or ["nothing yet"]
     if len(days) > MAX_DAYS_TOLD:
         days = [*days[: MAX_DAYS_TOLD - 1], f"the rest on {len(days) - MAX_DAYS_TOLD + 1} later days"]
-    paused = sum((each.until - each.since for each in clock.pauses if each.until and each.since < due), timedelta(0))
-    return [*days, f"{duration.words(paused)} paused"] if paused else days
+    paused = sum((each.until - each.since for each in clock.pauses if each.until and each.since < until), timedelta(0))
+    return [*days, f"{_length(paused)} paused"] if paused else days
 
 
-def _weekday(day: str) -> str:
-    return f"{datetime.fromisoformat(day):%a %d %b}"
+def _length(length: timedelta) -> str:
+    """``1 h 10``, ``50 min``."""
+    said = duration.words(length)
+    return said.removesuffix(" min") if " h " in said else said
+
+
+def _weekday(day: str, dated: bool) -> str:
+    return f"{datetime.fromisoformat(day):{'%a %d %b' if dated else '%A'}}"

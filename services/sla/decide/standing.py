@@ -8,18 +8,25 @@ from services.sla.model import Case, Clock, Firing, Gone
 from shared.contracts.decision import SetTimer
 from shared.contracts.words import ClockState
 
-BREACH, WARN = "breach", "warn:"  # steps of timers; a warning's has its share behind it
+BREACH, WARN, OVERDUE = "breach", "warn:", "overdue:"  # steps of timers; the last two have their share behind them
 
 
-def composed(case: Case, derived: Derived, was: Clock | None) -> Clock:
+def composed(case: Case, derived: Derived, was: Clock | None, trust: bool = True) -> Clock:
     """The row of a clock. ``was``: as it stood; gives what was announced, and the version to go on from.
+
+    ``trust``: it is as we composed it, from the inputs that it names; an audit does not take that for granted.
 
     What ended or broke keeps the deadline it was judged by, whatever time zone data say now.
     """
     firing = was.firing if was else Firing()
     told = was or case.gone.get(derived.id) or Gone(0, False)
     due_at, levels = derived.due_at, derived.levels
-    if was is not None and _same_inputs(derived, was) and (was.ended or was.breached_at or due_at == was.due_at):
+    if (
+        trust
+        and was is not None
+        and _same_inputs(derived, was)
+        and (was.ended or was.breached_at or due_at == was.due_at)
+    ):
         return was
     late = derived.ended_at is not None and due_at is not None and derived.ended_at > due_at
     announced = firing.breach_fired_at
@@ -33,6 +40,10 @@ def composed(case: Case, derived: Derived, was: Clock | None) -> Clock:
     warned = next((each.at for each in levels if each.share == firing.warned_share), None)
     if warned is not None and firing.warned_fired_at is not None and warned > firing.warned_fired_at:
         warned = None  # that warning was about an earlier deadline than the one that holds
+    over = firing.overdue_share if state is ClockState.BREACHED else None
+    reached = next((each.at for each in levels if over is not None and each.share == 1 + over), None)
+    if reached is None or firing.overdue_fired_at is None or reached > firing.overdue_fired_at:
+        over = None  # it was said of an earlier deadline
     clock = Clock(
         id=derived.id,
         case_id=case.case_id,
@@ -52,6 +63,8 @@ def composed(case: Case, derived: Derived, was: Clock | None) -> Clock:
         met_at=derived.ended_at if derived.met else None,
         breached_at=due_at if broken else firing.breached_at if state is ClockState.WITHDRAWN else None,
         warned_at=warned,
+        overdue=over,
+        earlier=derived.earlier,
         firing=firing,
         version=told.version,
         announced=told.announced,
@@ -68,6 +81,7 @@ def _same_inputs(derived: Derived, was: Clock) -> bool:
         and was.terms == derived.promise.terms
         and was.promised_at == derived.promised_at
         and was.pauses == derived.pauses
+        and was.earlier == derived.earlier
         and was.team == derived.team
         and was.history == derived.history
         and was.because.facts.get("ended", "") == derived.why
@@ -75,11 +89,17 @@ def _same_inputs(derived: Derived, was: Clock) -> bool:
 
 
 def next_step(clock: Clock) -> SetTimer | None:
-    """The timer that a running clock waits for; None for any other."""
+    """The timer that a running or broken clock waits for; None for any other."""
+    if clock.state is ClockState.BREACHED:
+        over = 1 + (clock.overdue or 0.0)
+        level = next((each for each in clock.levels if each.share > over and each.at is not None), None)
+        if level is None or level.at is None:
+            return None
+        return SetTimer(clock.id, f"{OVERDUE}{level.share - 1:g}", level.at, clock.version)
     if clock.state is not ClockState.RUNNING or clock.due_at is None:
         return None
     warned = clock.firing.warned_share if clock.warned_at else None
     for level in clock.levels:
-        if level.at is not None and (warned is None or level.share > warned):
+        if level.share < 1 and level.at is not None and (warned is None or level.share > warned):
             return SetTimer(clock.id, f"{WARN}{level.share:g}", level.at, clock.version)
     return SetTimer(clock.id, BREACH, clock.due_at, clock.version)

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from services.sla.decide import history
 from services.sla.decide.standing import next_step
-from services.sla.model import Clock, Opening, Walk
+from services.sla.model import Clock, Opening
+from services.sla.model.walk import Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
 from shared.contracts.decision import CancelTimer, SetTimer
@@ -92,7 +93,7 @@ class Teller:
 
     def tell(self, clock: Clock, kind: type[events.ClockEvent], **more: object) -> Clock:
         """Add one event about the clock, and give the clock with its new version."""
-        announces = kind in (events.ClockWarned, events.ClockBreached)
+        announces = kind in (events.ClockWarned, events.ClockBreached, events.ClockOverdue)
         clock = replace(clock, version=clock.version + 1, announced=clock.announced or announces)
         fields: dict[str, object] = {
             "case_id": clock.case_id,

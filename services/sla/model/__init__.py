@@ -1,13 +1,14 @@
 """Frozen state and value types of sla: what happened to a case, what is promised, and the clocks that stand."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from services.sla.model.walk import Walk
 from shared.conditions import Condition
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
@@ -119,7 +120,8 @@ class Terms:
     policy: str | None = None  # None: `unassigned`, which is ours
     policy_version: int | None = field(default=None, compare=False)
     calendar_version: int = field(default=0, compare=False)
-    warn_at: tuple[float, ...] = ()
+    warn_at: tuple[float, ...] = ()  # shares of the target
+    overdue_at: tuple[float, ...] = ()  # shares of the target on top of it
     pause_on: tuple[Status, ...] = ()
 
 
@@ -154,6 +156,7 @@ class Edition:
     policies: tuple[Policy, ...]  # by position
     calendars: Mapping[str, Calendar]
     fresh: tuple[Policy, ...] = ()  # those of the policies that the edition before did not have
+    delayed: bool = False  # it was written earlier than it took effect
 
     def has(self, policy: Policy) -> bool:
         """Whether this very version of the policy, with the same calendars, is in force."""
@@ -168,6 +171,23 @@ class Configuration:
     version: int
     editions: tuple[Edition, ...]  # by `since`; at least one
     libraries: str  # versions of the time zones and holidays that deadlines are counted with
+
+    def as_of(self, now: datetime) -> "Configuration":
+        """Without what takes effect only later. Edits of a replica whose clock is ahead are no such thing."""
+        for number in range(bisect_right(self.editions, now, key=lambda edition: edition.since), len(self.editions)):
+            if self.editions[number].delayed:
+                return replace(self, editions=self.editions[: max(number, 1)])
+        return self
+
+    @property
+    def latest(self) -> "Configuration":
+        """As if what is configured last had always been so."""
+        return replace(self, editions=self.editions[-1:])
+
+    @property
+    def delayed(self) -> list[datetime]:
+        """When versions took or take effect that were written before that, in order."""
+        return [edition.since for edition in self.editions if edition.delayed]
 
     def calendar(self, name: str, version: int) -> Calendar | None:
         """That version of the calendar, or the newest that there is."""
@@ -190,7 +210,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The instant at which a share of the target has passed; None while paused before it."""
+    """The instant at which a share of the target has passed, above 1 when overdue; None while paused before it."""
 
     share: float
     at: datetime | None
@@ -204,6 +224,21 @@ class Firing:
     warned_fired_at: datetime | None = None
     breached_at: datetime | None = None  # the due time that was announced as broken
     breach_fired_at: datetime | None = None
+    overdue_share: float | None = None  # on top of the target
+    overdue_fired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A promise that held before another took its place, and the deadline that it gave."""
+
+    since: datetime
+    policy: str | None
+    within: timedelta
+    calendar: str
+    policy_version: int | None = field(default=None, compare=False)
+    calendar_version: int = field(default=0, compare=False)
+    due_at: datetime | None = field(default=None, compare=False)  # None: paused then
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +263,9 @@ class Clock:
     met_at: datetime | None = None
     breached_at: datetime | None = None
     warned_at: datetime | None = None
+    overdue: float | None = None  # the highest share on top of the target that was announced
     firing: Firing = Firing()
+    earlier: tuple[Held, ...] = ()
     because: Because = NOT_SAID
     version: int = 0  # grows by one with each event about this instance
     announced: bool = False  # a warning or breach was published about it, right or wrong
@@ -254,70 +291,8 @@ class Case:
     configuration: Configuration
     opening: Opening | None = None
     facts: tuple[Fact, ...] = ()
-    folded: "Walk | None" = None  # what older facts came to, where a case has very many
+    folded: Walk | None = None  # what older facts came to, where a case has very many
     clocks: tuple[Clock, ...] = ()
     gone: Mapping[UUID, "Gone"] = field(default_factory=dict)  # clocks that were none and left no row
     planned_with: int | None = None  # version of the configuration that the clocks were derived with
     words: CaseSummary | None = None  # what a message says, ready for when a timer fires; None until the case opened
-
-
-# A case's history, as far as it was walked
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch in which something is owed, whether or not a policy promises it."""
-
-    metric: Metric
-    instance: int
-    started_at: datetime
-    known_at: datetime  # when we learned of it: policies in force then make the promise
-    history: bool = False  # of an imported contact: counted, and nobody is paged
-    ended_at: datetime | None = None
-    met: bool = False  # how it ended: fulfilled, or no longer owed
-    why: str = ""  # it ended
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What policies look at besides the opening contact, from ``at`` on."""
-
-    at: datetime
-    team: str
-    priority: Priority
-    tags: tuple[str, ...]
-    routed: Because | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """A change of some of that; None: as it was."""
-
-    at: datetime
-    team: str | None = None
-    routed: Because | None = None
-    priority: Priority | None = None
-    tags: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """Where a case stands after some of its facts, in order."""
-
-    began: datetime | None = None  # when the case opened
-    count: int = 0  # facts walked
-    until: datetime | None = None
-    status: Status = Status.NEW
-    statuses: tuple[tuple[datetime, Status], ...] = ()
-    placed: Context | None = None  # as the first assignment set it
-    placed_known_at: datetime | None = None
-    team: str | None = None
-    shifts: tuple[Shift, ...] = ()
-    contacted: bool = False  # by a person
-    replied: bool = False
-    engaged: bool = False  # somebody replied or took the case
-    merged: bool = False
-    history: bool = False  # the customer's latest contact was imported
-    instances: Mapping[Metric, int] = field(default_factory=dict)
-    open: Mapping[Metric, Span] = field(default_factory=dict)
-    spans: tuple[Span, ...] = ()  # ended

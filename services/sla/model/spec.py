@@ -7,7 +7,7 @@ from typing import Annotated, Self, cast
 from zoneinfo import available_timezones
 
 import holidays
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from services.sla.model.metrics import PAUSES, PROMISED, RULES, Counts
 from shared.conditions import MAX_SOURCE
@@ -20,11 +20,13 @@ MINUTES_A_DAY, MINUTES_A_WEEK = 1440, 10080
 MAX_INTERVALS = 12  # a day
 MAX_DATES = 400  # extra or excepted dates of one calendar
 MAX_TARGETS = len(PROMISED)  # one for each metric
-MAX_WARNINGS = 10  # of one target
+MAX_LEVELS = 10  # of warnings, and of being overdue, of one target
+MAX_OVERDUE = 100.0  # times the target
 MAX_POSITION = 1_000_000
 PAUSABLE = (Status.PENDING, Status.ON_HOLD)
 
 Wall = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+Mark = Annotated[float, Field(strict=True)] | str  # a share of the target, or an ISO 8601 duration
 Hours = Annotated[tuple[tuple[Wall, Wall], ...], Field(max_length=MAX_INTERVALS)]
 
 
@@ -124,7 +126,8 @@ class Target(Spec):
     metric: Metric
     within: str
     calendar: Name = "24x7"
-    warn_at: Annotated[tuple[float, ...], Field(max_length=MAX_WARNINGS)] = ()  # shares of `within`, 0.75 is 75 %
+    warn_at: Annotated[tuple[Mark, ...], Field(max_length=MAX_LEVELS)] = ()  # 0.75: 75 % has passed; "PT30M": left
+    overdue_at: Annotated[tuple[Mark, ...], Field(max_length=MAX_LEVELS)] = ()  # 0.1: 10 % over; "PT30M": over
     counts: Counts | None = None  # which time of the case; each metric that can pause has its own default
     pause_on: Annotated[tuple[Status, ...], Field(max_length=len(PAUSABLE))] | None = None  # the same, status by status
 
@@ -142,12 +145,28 @@ class Target(Spec):
             raise ValueError(f"{text!r} leaves no time. Write at least PT1S.")
         return text
 
-    @field_validator("warn_at")
-    @classmethod
-    def _shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < share < 1 for share in shares) or any(a >= b for a, b in pairwise(shares)):
-            raise ValueError("write shares between 0 and 1, each greater than the one before, such as [0.5, 0.9]")
-        return shares
+    @model_validator(mode="after")
+    def _levels(self) -> Self:
+        if any(not 0 < share < 1 for share in self.warnings):
+            raise ValueError("warn_at: write shares between 0 and 1, or time left that is shorter than `within`")
+        if any(not 0 < share <= MAX_OVERDUE for share in self.overdue):
+            raise ValueError(f"overdue_at: write shares above 0 and up to {MAX_OVERDUE:g}, or durations as long")
+        for name, shares in (("warn_at", self.warnings), ("overdue_at", self.overdue)):
+            if any(a >= b for a, b in pairwise(shares)):
+                raise ValueError(f"{name}: write them in order of time, each later than the one before")
+        return self
+
+    @property
+    def warnings(self) -> tuple[float, ...]:
+        """As shares of the target."""
+        whole = duration.parse(self.within)
+        return tuple(m if isinstance(m, float) else (whole - duration.parse(m)) / whole for m in self.warn_at)
+
+    @property
+    def overdue(self) -> tuple[float, ...]:
+        """As shares of the target on top of it."""
+        whole = duration.parse(self.within)
+        return tuple(m if isinstance(m, float) else duration.parse(m) / whole for m in self.overdue_at)
 
     @model_validator(mode="after")
     def _pauses(self) -> Self:
@@ -170,9 +189,13 @@ class Target(Spec):
 
 
 class PolicySpec(Spec):
-    """Which promises apply to the cases for which ``when`` holds. The first policy by ``position`` decides."""
+    """Which promises apply to the cases for which ``when`` holds. The first policy by ``position`` decides.
+
+    Until ``effective_from`` the version before it stays in force.
+    """
 
     label: Label | None = None
+    effective_from: AwareDatetime | None = None
     position: Annotated[int, Field(ge=0, le=MAX_POSITION)]
     when: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAX_TARGETS)]

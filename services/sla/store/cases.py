@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.sla.model import Case, Clock, Fact, Gone, Opening, Walk
+from services.sla.model import Case, Clock, Fact, Gone, Opening
+from services.sla.model.walk import Walk
 from services.sla.store import rows, tables
 from services.sla.store.configuration import build
 from shared.batch import Change

@@ -85,6 +85,34 @@ async def calendar_version(tx: Tx, name: str, version: int) -> Calendar | None:
     return calendar.evolved(name, ((row.version, CalendarSpec.model_validate(from_json(row.body))) for row in rows))
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One version of a configured document; ``body`` is None where it was deleted."""
+
+    version: int
+    at: datetime
+    by: str
+    body: dict[str, Any] | None
+
+
+async def versions(tx: Tx, kind: str, name: str, before: int, limit: int) -> list[Written]:
+    """Versions below ``before``, newest first."""
+    rows = await tx.rows(
+        "SELECT version, updated_at, updated_by, body FROM resource_version"
+        " WHERE kind = :kind AND name = :name AND version < :before ORDER BY version DESC LIMIT :limit",
+        kind=kind,
+        name=name,
+        before=before,
+        limit=limit,
+    )
+    return [Written(r.version, r.updated_at, r.updated_by, from_json(r.body) if r.body else None) for r in rows]
+
+
+async def version(tx: Tx, kind: str, name: str, number: int) -> Written | None:
+    found = await versions(tx, kind, name, number + 1, 1)
+    return found[0] if found and found[0].version == number else None
+
+
 async def ledger(tx: Tx) -> list[Entry]:
     """Every case that opened has its own clock, every clock ended or is open, and which ones notify hears of."""
     row = await tx.one(

@@ -6,20 +6,25 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.sla.model import Clock, Firing, Level, Pause, Terms
+from services.sla.model import Clock, Firing, Held, Level, Pause, Terms
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, Metric, Status
 
 _levels, _pauses = TypeAdapter(tuple[Level, ...]), TypeAdapter(tuple[Pause, ...])
+_earlier = TypeAdapter(tuple[Held, ...])
 _shares, _statuses = TypeAdapter(tuple[float, ...]), TypeAdapter(tuple[Status, ...])
 
-_TERMS = ("within", "calendar", "zone", "policy", "policy_version", "calendar_version", "warn_at", "pause_on")
-_FIRING = ("warned_share", "warned_fired_at", "breach_announced_at", "breach_fired_at")
+_PROMISE = ("within", "calendar", "zone", "policy", "policy_version", "calendar_version")
+_TERMS = (*_PROMISE, "warn_at", "overdue_at", "pause_on")
+_FIRING = (
+    *("warned_share", "warned_fired_at", "breach_announced_at", "breach_fired_at"),
+    *("overdue_share", "overdue_fired_at"),
+)
 _FIRST = ("id", "case_id", "metric", "instance", "state", "started_at")
 _REST = ("promised_at", "due_at", "levels", "pauses", "team", "history", "libraries", "ended_at", "met_at")
-_LAST = ("breached_at", "warned_at", *_FIRING, "because", "version", "announced")
+_LAST = ("breached_at", "warned_at", "overdue", *_FIRING, "earlier", "because", "version", "announced")
 _COLUMNS = (*_FIRST, *_TERMS, *_REST, *_LAST)
-_JSON = ("warn_at", "pause_on", "levels", "pauses", "because")
+_JSON = ("warn_at", "pause_on", "overdue_at", "levels", "pauses", "earlier", "because")
 
 
 def columns(table: str) -> str:
@@ -33,8 +38,9 @@ CLOCK = columns("clock")
 def clock_of(row: Sequence[Any]) -> Clock:
     """The clock in a row of ``columns``."""
     clock_id, case_id, metric, instance, state, started_at = row[:6]
-    promised_at, due_at, levels, pauses, team, history, libraries, ended_at, met_at = row[14:23]
-    breached_at, warned_at, share, warned_fired, announced_at, breach_fired, because, version, announced = row[23:]
+    promised_at, due_at, levels, pauses, team, history, libraries, ended_at, met_at = row[15:24]
+    breached_at, warned_at, overdue, *firing = row[24:33]
+    earlier, because, version, announced = row[33:]
     return Clock(
         id=clock_id,
         case_id=case_id,
@@ -42,7 +48,7 @@ def clock_of(row: Sequence[Any]) -> Clock:
         instance=instance,
         state=ClockState(state),
         started_at=started_at,
-        terms=_terms(*row[6:14]),
+        terms=_terms(*row[6:15]),
         promised_at=promised_at,
         due_at=due_at,
         levels=() if levels == "[]" else _levels.validate_json(levels),
@@ -54,7 +60,9 @@ def clock_of(row: Sequence[Any]) -> Clock:
         met_at=met_at,
         breached_at=breached_at,
         warned_at=warned_at,
-        firing=Firing(share, warned_fired, announced_at, breach_fired),
+        overdue=overdue,
+        firing=Firing(*firing),
+        earlier=() if earlier == "[]" else _earlier.validate_json(earlier),
         because=Because.model_validate_json(because),
         version=version,
         announced=announced,
@@ -62,12 +70,12 @@ def clock_of(row: Sequence[Any]) -> Clock:
 
 
 @lru_cache(maxsize=4096)
-def _terms(
-    within: Any, calendar: str, zone: str, policy: Any, version: Any, calendar_version: int, warn_at: str, pause_on: str
-) -> Terms:
-    """A few promises are made over and over."""
-    shares, statuses = _shares.validate_json(warn_at), _statuses.validate_json(pause_on)
-    return Terms(within, calendar, zone, policy, version, calendar_version, shares, statuses)
+def _terms(within: Any, *rest: Any) -> Terms:
+    """A few promises are made over and over. The values are in the order of ``_TERMS``."""
+    calendar, zone, policy, version, calendar_version, *levels, pauses = rest
+    warn_at, overdue_at = (_shares.validate_json(each) for each in levels)
+    statuses = _statuses.validate_json(pauses)
+    return Terms(within, calendar, zone, policy, version, calendar_version, warn_at, overdue_at, statuses)
 
 
 def of_clock(clock: Clock) -> dict[str, Any]:
@@ -75,11 +83,13 @@ def of_clock(clock: Clock) -> dict[str, Any]:
     same = (*_FIRST[:2], "instance", "started_at", "promised_at", "due_at", "team", "history", "libraries", "ended_at")
     return (
         {name: getattr(clock, name) for name in (*same, "met_at")}
-        | {name: getattr(terms, name) for name in _TERMS[:6]}
+        | {name: getattr(terms, name) for name in _PROMISE}
         | {
             "metric": clock.metric.value,
             "warn_at": _shares.dump_json(terms.warn_at),
             "pause_on": _statuses.dump_json(terms.pause_on),
+            "overdue_at": _shares.dump_json(terms.overdue_at),
+            "earlier": _earlier.dump_json(clock.earlier) if clock.earlier else b"[]",
             "levels": _levels.dump_json(clock.levels) if clock.levels else b"[]",
             "pauses": _pauses.dump_json(clock.pauses) if clock.pauses else b"[]",
         }
@@ -95,6 +105,9 @@ def of_firing(clock: Clock) -> dict[str, Any]:
         "state": clock.state.value,
         "warned_at": clock.warned_at,
         "breached_at": clock.breached_at,
+        "overdue": clock.overdue,
+        "overdue_share": firing.overdue_share,
+        "overdue_fired_at": firing.overdue_fired_at,
         "warned_share": firing.warned_share,
         "warned_fired_at": firing.warned_fired_at,
         "breach_announced_at": firing.breached_at,
@@ -111,6 +124,7 @@ def only_fired(was: Clock, clock: Clock) -> bool:
         was.terms is clock.terms
         and was.levels is clock.levels
         and was.pauses is clock.pauses
+        and was.earlier is clock.earlier
         and was.due_at is clock.due_at
         and was.ended_at is clock.ended_at
         and was.met_at is clock.met_at

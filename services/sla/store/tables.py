@@ -64,6 +64,7 @@ clock = Table(
     Column("zone", Text, nullable=False),
     Column("within", Interval, nullable=False),
     Column("warn_at", JSONB, nullable=False),
+    Column("overdue_at", JSONB, nullable=False, server_default="[]"),
     Column("pause_on", JSONB, nullable=False),
     Column("promised_at", _when, nullable=False),
     Column("levels", JSONB, nullable=False),
@@ -72,6 +73,10 @@ clock = Table(
     Column("warned_fired_at", _when),
     Column("breach_announced_at", _when),
     Column("breach_fired_at", _when),
+    Column("overdue", Float),
+    Column("overdue_share", Float),
+    Column("overdue_fired_at", _when),
+    Column("earlier", JSONB, nullable=False, server_default="[]"),  # promises that others took the place of
     Column("announced", Boolean, nullable=False),
     Column("libraries", Text, nullable=False),
     Column("because", JSONB, nullable=False),
@@ -105,4 +110,11 @@ libraries = Table(
     metadata,
     Column("one", Boolean, primary_key=True, server_default="true"),
     Column("versions", Text, nullable=False),  # of the data that open clocks were counted with
+)
+
+taken_effect = Table(
+    "taken_effect",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("until", _when, nullable=False),  # policies that took effect up to then have moved the configuration
 )

@@ -1,10 +1,13 @@
 """The routes of sla as admins and specialists use them."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from services.sla.store import SlaStore
+from services.sla.store.audit import audited
+from services.sla.store.effective import LOOK_EVERY_S, TakingEffect
 from tests.unit.sla.conftest import JSON, Sla
 from tests.unit.sla.stories import CASE, DUBLIN, OTHER, START, Story, m, policy, target
 
@@ -182,9 +185,8 @@ class TestDerivation:
         story.assigned(at=2)
         derived = await self.derived(sla, story)
         assert derived["sentence"] == (
-            "4 business hours from Fri 23 Oct 16:20 by policy p: 1 h 10 min on Fri 23 Oct, "
-            "Mon 26 Oct is a holiday (October Bank Holiday), 2 h 50 min on Tue 27 Oct, "
-            "so due Tue 27 Oct 11:50 Dublin time."
+            "4 business hours from Fri 16:20 Dublin: 1 h 10 on Friday, "
+            "Monday is a holiday (October Bank Holiday), 2 h 50 on Tuesday → Tue 11:50"
         )
         assert at(derived["due_at"]) == at("2026-10-27T11:50:00+00:00")
         assert derived["holidays"] == [{"date": "2026-10-26", "name": "October Bank Holiday"}]
@@ -199,7 +201,7 @@ class TestDerivation:
         story.status("pending", 60)
         story.status("open", 120)
         derived = await self.derived(sla, story)
-        assert derived["sentence"].endswith("4 h on Tue 03 Nov, 1 h paused, so due Tue 03 Nov 15:00 Dublin time.")
+        assert derived["sentence"].endswith(": 4 h on Tuesday, 1 h paused → Tue 15:00")
         assert [(at(p["from"]), at(p["until"])) for p in derived["pauses"]] == [(m(60), m(120))]
 
     async def test_it_stays_true_to_the_calendar_that_it_was_promised_with(self, sla: Sla) -> None:
@@ -213,13 +215,15 @@ class TestDerivation:
         await sla.put("/v1/calendars/office", {**OFFICE, "weekly": {"sun": [["09:00", "17:30"]]}}, 200)
         await sla.replan()
         after = await sla.get(f"/v1/clocks/{before['clock_id']}/derivation")
-        assert after == before
+        assert after["today"]["calendar_version"] == 2
+        assert after["today"]["due_at"] != after["due_at"] == after["first"]["due_at"]
+        assert {**after, "today": None} == {**before, "today": None}, "what was promised stays, and so does its count"
 
     async def test_the_clock_of_an_assignment_is_derived_too(self, sla: Sla) -> None:
         await opened(sla)
         unassigned = next(each for each in (await sla.loaded()).clocks if each.metric == "unassigned")
         derived = await sla.get(f"/v1/clocks/{unassigned.id}/derivation")
-        assert "counted around the clock" in derived["sentence"]
+        assert ": around the clock → Tue 10:01" in derived["sentence"]
         assert derived["agrees"] is True
 
 
@@ -243,7 +247,7 @@ class TestPreview:
         promise = found["promises"][0]
         assert at(promise["due_at"]) == at("2026-11-09T12:00:00Z")
         assert [at(each) for each in promise["warnings_at"]] == [at("2026-11-09T10:00:00Z")]
-        assert "1 h on Fri 06 Nov, 3 h on Mon 09 Nov" in promise["derivation"]
+        assert "1 h on Friday, 3 h on Monday → Mon 12:00" in promise["derivation"]
 
     async def test_a_case_that_no_policy_is_for_is_promised_nothing(self, sla: Sla) -> None:
         await sla.client.delete("/v1/policies/default")
@@ -257,3 +261,56 @@ class TestPreview:
     )  # fmt: skip
     async def test_what_cannot_be_asked_is_refused(self, sla: Sla, body: JSON) -> None:
         assert (await sla.client.post("/v1/policies/preview", json=body)).status_code == 422
+
+
+class TestVersions:
+    async def test_every_version_and_what_differs_between_two(self, sla: Sla) -> None:
+        await sla.put("/v1/policies/p", policy(target("first_reply", "PT4H")))
+        await sla.put("/v1/policies/p", policy(target("first_reply", "PT2H"), target("pickup", "PT1H")), 200)
+        listed = await sla.get("/v1/policies/p/versions", limit=1)
+        assert [each["version"] for each in listed["items"]] == [2]
+        older = await sla.get("/v1/policies/p/versions", limit=1, cursor=listed["next"])
+        assert older["items"][0]["document"]["targets"][0]["within"] == "PT4H"
+        diff = await sla.get("/v1/policies/p/diff", version=1, to=2)
+        assert [(c["path"], c["what"], c["before"], c["after"]) for c in diff["changes"]] == [
+            ("targets.first_reply.within", "changed", "PT4H", "PT2H"),
+            ("targets.pickup", "added", None, {"within": "PT1H"}),
+        ]
+        await sla.get("/v1/policies/p/diff", 404, version=1, to=3)
+        await sla.get("/v1/policies/nobody/versions", 404)
+        await sla.get("/v1/policies/p/versions", 422, cursor="garbage")
+
+    async def test_a_policy_that_takes_effect_later_reaches_idle_cases_then(self, sla: Sla) -> None:
+        await sla.put("/v1/policies/p", policy(target("first_reply", "PT4H")))
+        await opened(sla)
+        later = policy(target("first_reply", "PT8H")) | {"effective_from": m(60).isoformat()}
+        await sla.put("/v1/policies/p", later, 200)
+        loop = TakingEffect(sla.runtime, cast(SlaStore, sla.runtime.service.store).configuration)
+        assert await loop.step() == LOOK_EVERY_S
+        await sla.replan()
+        (first,) = [c for c in (await sla.loaded()).clocks if c.metric == "first_reply"]
+        assert first.due_at == m(240)
+        sla.clock.set(m(61))
+        assert await loop.step() == 0.0
+        assert await loop.step() == LOOK_EVERY_S, "once"
+        await sla.replan()
+        answer = await sla.get(f"/v1/clocks/{first.id}")
+        assert (at(answer["due_at"]), at(answer["first_due_at"])) == (m(480), m(240))
+        assert answer["time_left"] == "PT6H59M"
+
+
+class TestAudit:
+    async def test_it_finds_nothing_but_what_was_changed_by_hand(self, sla: Sla) -> None:
+        await opened(sla)
+
+        async def found() -> list[str]:
+            return [
+                each.text
+                async for _, clocks, some in audited(sla.db, cast(SlaStore, sla.runtime.service.store), sla.clock)
+                for each in some
+                if clocks
+            ]
+
+        assert await found() == []
+        await sla.run("UPDATE clock SET due_at = due_at + interval '1 minute' WHERE metric = 'first_reply'")
+        assert (await found())[0].startswith("due_at is")

@@ -9,7 +9,8 @@ import pytest
 from services.sla.calendar import LIBRARIES
 from services.sla.decide import policies
 from services.sla.decide.policies import Stored, configuration
-from services.sla.model import Configuration, Context
+from services.sla.model import Configuration
+from services.sla.model.walk import Context
 from shared.contracts.words import ClockState, Priority
 from tests.unit.sla.stories import DUBLIN, LONG_AGO, START, Desk, Story, configured, m, policy, table, target
 
