@@ -1,5 +1,6 @@
 """The loop that looks ahead: gaps on call and whatever else cannot work, measured and logged before it bites."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import structlog
@@ -11,7 +12,8 @@ from shared import resources, telemetry
 from shared.runtime import Runtime
 from shared.settings import Settings
 
-EVERY_S = 300.0
+EVERY = timedelta(minutes=5)
+LOOK_S = 10.0  # a loop that sleeps longer counts as stalled
 REPEAT = timedelta(days=1)  # what still stands is logged again
 
 log = structlog.get_logger()
@@ -28,13 +30,17 @@ class Lookout:
         self._runtime, self._outside = runtime, outside_of(runtime.settings)
         self._ahead = timedelta(days=runtime.settings.look_ahead_days)
         self._logged: dict[Trouble, datetime] = {}
+        self._looked_at: datetime | None = None
 
     async def step(self) -> float:
-        """Look once; gives how long to sleep."""
+        """Look, where it is time; gives how long to sleep."""
         now = self._runtime.clock.now()
+        if self._looked_at is not None and now < self._looked_at + EVERY:
+            return LOOK_S
+        self._looked_at = now
         async with self._runtime.db.transaction() as tx:
             configuration = await build(tx, await resources.snapshot(tx, 0))
-        found = problems(configuration, self._outside, now, self._ahead)
+        found = await asyncio.to_thread(problems, configuration, self._outside, now, self._ahead)
         self._measure(found, now)
         lately = {trouble: at for trouble, at in self._logged.items() if at > now - REPEAT}
         known = {_same(each) for each in lately}
@@ -43,7 +49,7 @@ class Lookout:
                 log.warning("cannot work as configured", kind=trouble.kind, name=trouble.name, problem=trouble.text)
                 lately[trouble] = now
         self._logged = lately
-        return EVERY_S
+        return LOOK_S
 
     def _measure(self, found: list[Trouble], now: datetime) -> None:
         telemetry.PROBLEMS.clear()

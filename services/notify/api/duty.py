@@ -1,5 +1,6 @@
 """The duty report: hours on call, paged and handling, with weekends and public holidays apart."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterable, Mapping
@@ -117,7 +118,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         if not 1970 <= from_.year <= 2100:
             raise invalid("from: write a date between 1970 and 2100")
         known = await _read(runtime, from_, until)
-        found = _people(known, from_, until, runtime.clock.now(), person, by == "day")
+        now = runtime.clock.now()
+        found = await asyncio.to_thread(_people, known, from_, until, now, person, by == "day")
         if format == "csv":
             name = f"duty-{from_}-{until}.csv"
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -133,17 +135,22 @@ async def _read(runtime: Runtime[CaseState], first: date, until: date) -> _Known
     async with runtime.db.transaction() as tx:
         configuration = await build(tx, await resources.snapshot(tx, 0))
         bodies = await schedules.versions(tx, SCHEDULE, start, end)
-        read = await calendars.calendars(tx)
+        specs = {
+            name: [(since, ScheduleSpec.model_validate(body) if body else None) for since, body in versions]
+            for name, versions in bodies.items()
+        }
+        sources = {source for versions in specs.values() for _, spec in versions if spec for source in spec.sources}
+        read = await calendars.calendars(tx, sources)
         overrides = await schedules.overrides(tx)
         told = await stored.pages(tx, start, end)
     if told is None:
         raise invalid(f"There are more than {stored.MAX_LINES} messages and acts in this time. Ask for less of it.")
     histories = {
         name: [
-            (since, schedule(ScheduleSpec.model_validate(body), configuration.people, read) if body else None)
-            for since, body in versions
+            (since, schedule(spec, configuration.people, read) if spec is not None else None)
+            for since, spec in versions
         ]
-        for name, versions in bodies.items()
+        for name, versions in specs.items()
     }
     return _Known(configuration, histories, overrides, told)
 

@@ -1,5 +1,6 @@
 """What is configured but cannot work, and what went wrong with pages that stand."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Depends
@@ -35,7 +36,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         """First what cannot work as it is configured, then pages that could not tell everybody, then doubtful sends."""
         now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
-            found = problems(await build(tx, await resources.snapshot(tx, 0)), outside, now, ahead)
+            configuration = await build(tx, await resources.snapshot(tx, 0))
+            found = await asyncio.to_thread(problems, configuration, outside, now, ahead)
             for row in await reads.troubled(tx):
                 name = row.case_number or str(row.case_id)
                 found += [Trouble("page", name, text) for text in from_json(row.troubles)]

@@ -21,8 +21,8 @@ from shared.runtime import Runtime
 AHEAD = timedelta(days=400)  # repetitions are counted out this far
 AGAIN = timedelta(days=1)  # and again after this
 CLAIM = timedelta(seconds=60)  # longer than a fetch and a reading
-LOOK_S = 30.0
-MAX_CLAIMED = 10
+LOOK_S = 10.0  # a loop that sleeps longer counts as stalled
+MAX_CLAIMED = 5  # at once
 MAX_ERROR = 500
 
 log = structlog.get_logger()
@@ -51,10 +51,11 @@ class Calendars:
             if not read_here:
                 return LOOK_S
             await calendars.expect(tx, [each.url for each in read_here if each.url], now)
-            sources = sorted({each.source for each in read_here})
+            sources = sorted({source for spec in specs for source in spec.sources})
             due = await calendars.take_due(tx, sources, now, now + CLAIM, now - AGAIN, MAX_CLAIMED)
-        for each in due:
-            await self._renew(each)
+        async with asyncio.TaskGroup() as group:
+            for each in due:
+                group.create_task(self._renew(each))
         return 0.0 if len(due) == MAX_CLAIMED else LOOK_S
 
     async def _renew(self, due: Due) -> None:

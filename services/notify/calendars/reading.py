@@ -6,7 +6,6 @@ memory and nothing else. Run as a module, it reads a request as JSON from its in
 
 import asyncio
 import json
-import resource
 import sys
 from datetime import datetime
 
@@ -62,8 +61,11 @@ def events(text: str, since: datetime, until: datetime) -> list[CalendarEvent]:
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (int(LONGEST_S), int(LONGEST_S)))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if sys.platform == "linux":
+        import resource  # elsewhere there is none, or it does less
+
+        resource.setrlimit(resource.RLIMIT_CPU, (int(LONGEST_S), int(LONGEST_S)))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     asked = json.load(sys.stdin)
     try:
         found = events(asked["text"], datetime.fromisoformat(asked["since"]), datetime.fromisoformat(asked["until"]))

@@ -191,6 +191,11 @@ class ScheduleSpec(Spec):
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
 
+    @property
+    def sources(self) -> set[str]:
+        """The calendars that it reads."""
+        return {layer.calendar.source for layer in self.layers if layer.calendar is not None}
+
 
 class SpanSpec(Spec):
     """One person from one instant until another."""

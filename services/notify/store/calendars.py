@@ -1,6 +1,6 @@
 """Calendars that layers of schedules read: their last good copies, and which of them are due."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,8 +23,13 @@ class Due:
     read_at: datetime | None = None
 
 
-async def calendars(tx: Tx) -> dict[str, Calendar]:
-    rows = await tx.rows("SELECT source, events, fetched_at, failing_since, error FROM calendar ORDER BY source")
+async def calendars(tx: Tx, sources: Collection[str]) -> dict[str, Calendar]:
+    """Those of the sources that are known."""
+    rows = await tx.rows(
+        "SELECT source, events, fetched_at, failing_since, error FROM calendar"
+        " WHERE source = ANY(CAST(:sources AS text[])) ORDER BY source",
+        sources=sorted(sources),
+    )
     return {
         row.source: Calendar(row.source, read(from_json(row.events)), row.fetched_at, row.failing_since, row.error)
         for row in rows

@@ -30,10 +30,11 @@ _SYSTEM = "tocsin"
 
 async def build(tx: Tx, snapshot: Snapshot) -> Configuration:
     """The configuration that a snapshot, the overrides and the calendars stand for."""
-    overrides, calendars = await schedules.overrides(tx), await stored.calendars(tx)
+    overrides = await schedules.overrides(tx)
     people = {n: PersonSpec.model_validate(r.body) for n, r in snapshot.of(PERSON).items()}
     specs = {n: ScheduleSpec.model_validate(r.body) for n, r in snapshot.of(SCHEDULE).items()}
-    read = {layer.calendar.source for spec in specs.values() for layer in spec.layers if layer.calendar}
+    read = {source for spec in specs.values() for source in spec.sources}
+    calendars = await stored.calendars(tx, read)
     return Configuration(
         version=snapshot.version,
         people=people,

@@ -270,6 +270,13 @@ def uids(text: str) -> list[str]:
     return [str(each["UID"]) for each in icalendar.Calendar.from_ical(text).walk("VEVENT")]
 
 
+async def test_no_loop_sleeps_so_long_that_it_counts_as_stalled(notify: Running) -> None:
+    loops = {loop.name: loop for loop in notify.assembly.loops}
+    for name in ("notify calendars", "notify lookout"):
+        for _ in range(2):
+            assert await loops[name].step() < notify.runtime.settings.stall_s / 2
+
+
 async def test_a_schedule_in_use_names_what_uses_it(notify: Running) -> None:
     await notify.ok(
         "PUT", "/v1/escalation-policies/y", {"steps": [STEP | {"notify": [{"schedule": "payments-primary"}]}]}
