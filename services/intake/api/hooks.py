@@ -18,7 +18,7 @@ from services.intake.api.record import Posted as Posting
 from services.intake.api.sources import Sources
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.channels.hook import Delivery, Draft, Hook, Ignored, Posted
-from services.intake.channels.shape import keepable
+from services.intake.channels.shape import keepable, whose
 from services.intake.model import CaseFile, Contact
 from services.intake.model.posted import NewActivity, NewContact
 from services.intake.model.sources import SourceSpec
@@ -213,6 +213,7 @@ async def _hold(runtime: Runtime[CaseFile], hook: Hook, name: str, rejected: Rej
             raw=rejected.raw,
             sha256=None if rejected.raw is not None else sha256(body).digest(),
             salvage=rejected.salvage,
+            sender=whose(body),
         )
         await quarantine.keep(work.tx, [held])
         return held.id

@@ -15,6 +15,7 @@ from services.intake import redact
 from services.intake.channels.adapter import Received
 from services.intake.channels.hook import Unreadable
 from services.intake.channels.signatures import form
+from services.intake.model.identity import canonical_email, canonical_phone
 from services.intake.model.posted import (
     ATTRIBUTES_BYTES,
     ATTRIBUTES_LIMIT,
@@ -262,3 +263,23 @@ def keepable(body: bytes) -> bytes | None:
         return json.dumps(masked, ensure_ascii=False).encode()[: redact.RAW_LIMIT]
     except (ValueError, OverflowError, RecursionError, Unreadable):
         return None if b"\\u" in body else redact.raw(body)
+
+
+_WHOSE = tuple(tuple(path.split(".")) for path in (
+    "customer.email", "ticket.requester.email", "data.customer.email", "data.item.user.email",
+    "data.item.source.author.email", "fields.email", "email", "customer.phone", "From", "from", "customer.id",
+    "ticket.requester.id", "data.customer.id", "data.item.user.user_id", "detail.requester_id",
+))  # fmt: skip
+
+
+def whose(body: bytes) -> str | None:
+    """A name by which the customer of an unreadable body is known, where the usual places have one."""
+    try:
+        fields = None if body.lstrip()[:1] in (b"{", b"[") else form(body)
+        found = Shape.of(dict(fields) if fields else parsed(body))
+    except Unreadable:
+        return None
+    for path in _WHOSE:
+        if name := found.text(*path)[:320]:
+            return canonical_email(name) or canonical_phone(name, None) or name
+    return None

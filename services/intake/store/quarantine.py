@@ -29,6 +29,7 @@ class Held:
     raw: bytes | None
     sha256: bytes | None
     salvage: Contact | None
+    sender: str | None = None  # whose it is, where there is no salvage that says so: erasure looks for it
 
 
 async def keep(tx: Tx, held: Sequence[Held]) -> None:
@@ -39,7 +40,7 @@ async def keep(tx: Tx, held: Sequence[Held]) -> None:
             "channel": each.channel,
             "source": each.source,
             "mailbox": each.mailbox,
-            "sender": each.salvage.customer.email if each.salvage else None,
+            "sender": each.salvage.customer.email if each.salvage else each.sender,
             "reason": each.reason,
             "detail": each.detail,
             "size": each.size,

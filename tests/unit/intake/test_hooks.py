@@ -13,7 +13,7 @@ from services.intake import channels
 from services.intake.channels import signatures
 from services.intake.channels.adapter import Received
 from services.intake.channels.hook import Delivery, Draft, Hook, Ignored
-from services.intake.channels.shape import contact
+from services.intake.channels.shape import contact, keepable, whose
 from services.intake.model.posted import NewContact
 from services.intake.model.sources import SourceSpec
 from shared.contracts.words import Channel
@@ -272,6 +272,8 @@ def judged(kind: str, body: bytes, content_type: str = "application/json") -> No
     received, source = Received(NOON, "x"), SourceSpec(kind=kind, country="IE", url="https://x/{thread}")
     headers = {"content-type": content_type, "webhook-id": "m"}
     outcome = channels.read_hook(channels.HOOKS[kind], Delivery(URL, headers, body), received, source)
+    assert isinstance(whose(body), str | None)
+    assert isinstance(keepable(body), bytes | None)
     for draft in outcome if isinstance(outcome, tuple) else ():
         if isinstance(draft, NewContact):
             made = channels.completed(draft, "x", source, received)

@@ -289,3 +289,14 @@ async def test_what_is_quarantined_of_a_webhook_has_no_card_number(intake: Intak
     assert "4111 1111 1111 1111" not in stored
     assert "u0034111" not in stored
     assert await intake.count("quarantine") == 4
+
+
+async def test_what_is_quarantined_of_a_webhook_goes_with_its_customer(intake: Intake) -> None:
+    zendesk, twilio = await Sender.of(intake, "zendesk"), await Sender.of(intake, "twilio")
+    unread = {"event": "status_changed", "ticket": TICKET | {"status": "?"}}
+    await zendesk.taken(unread)
+    await twilio.taken({"CallStatus": "exploded", "CallSid": "CA1", "From": "+14017122661"})
+    for name in ("a@b.example", "+14017122661"):
+        erased = await intake.client.delete(f"/v1/customers/{name}")
+        assert (erased.status_code, erased.json()["quarantined"]) == (200, 1), erased.text
+    assert "a@b.example" not in (await intake.everything_stored()).lower()
