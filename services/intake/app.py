@@ -7,6 +7,7 @@ from services.intake.decide import decide
 from services.intake.model import CaseFile
 from services.intake.store import IntakeStore, budgets, metadata, reads
 from shared.batch import Service
+from shared.errors import invalid
 from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
@@ -20,7 +21,10 @@ def service() -> Service[CaseFile]:
 
 def assemble(runtime: Runtime[CaseFile]) -> Assembly:
     settings = runtime.settings
-    redact.configure(redact.named(settings.redact), settings.redact_patterns)
+    try:
+        redact.configure(redact.named(settings.redact), settings.redact_patterns)
+    except ValueError as wrong:
+        raise invalid(str(wrong)) from wrong
 
     async def forget() -> float:
         async with runtime.db.transaction() as tx:

@@ -53,6 +53,7 @@ VALID: dict[str, JSON] = {
     "PUT /v1/sources/{name}": {"kind": "standard", "secrets": ["whsec_" + "A" * 44]},
     "POST /v1/activities": scene.replied(UNKNOWN_ID),
     "POST /v1/cases/{id}/merge": {"into": UNKNOWN_ID, "by": "ana"},
+    "POST /v1/customers/{id}/merge": {"into": UNKNOWN_ID, "by": "ana"},
     "POST /v1/quarantine/{id}/drop": {"reason": "spam"},
     "PUT /v1/volumes/{date}": {"active_customers": 1, "transactions": 2},
     "PUT /v1/teams/{name}": {"label": "Bad", "time_zone": "UTC", "members": ["ana"]},

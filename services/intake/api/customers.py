@@ -41,6 +41,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
         id: Named, into: MergeCustomer, principal: Annotated[Principal, Depends(allow("cases:write"))]
     ) -> CustomerAnswer:
         """Say that a customer is another one. Nothing is rewritten: DELETE takes it back."""
+        if not set(_names(id)).isdisjoint(_names(into.into)):
+            raise conflict("cannot-merge", f"{id!r} cannot be merged into itself. Name another customer.")
         async with runtime.db.transaction() as tx:
             await customers.lock_merges(tx)
             source, target = await _one(tx, id), await _one(tx, into.into)

@@ -110,6 +110,7 @@ async def test_a_merge_is_explicit_audited_and_taken_back(intake: Intake) -> Non
     assert len(again["merges"]) == 1
     await intake.post("/v1/customers/cus_1/merge", {"into": "cus_2"}, 409)  # a circle
     await intake.post("/v1/customers/cus_2/merge", {"into": "nobody"}, 404)
+    await intake.post("/v1/customers/cus_2/merge", {"into": "cus_2"}, 409)
 
     undone = await intake.client.delete("/v1/customers/cus_2/merge")
     assert undone.status_code == 200
