@@ -161,7 +161,7 @@ def _attributes(lines: list[str], at: int, answers: bool) -> bool:
         return False
     says = joined.rstrip("*_ :：").endswith(("wrote", "schrieb", "écrit", "escribió", "scritto"))
     if answers and says and _ADDRESS.search(joined):
-        return bool(after)
+        return bool(after) or _DATE.search(joined) is not None  # the quote itself may be gone
     return bool(BEGINS.match(joined.lstrip(" *_")) and _DATE.search(joined)) and bool(after)
 
 

@@ -51,6 +51,7 @@ OUTLOOK = (
         "On Mon, Desk wrote:\n> Red?\n\nBlue.\n\n-- \nAnn",
         "Blue.\n-- \nAnn\nAcme",
         "Blue.\n\nDesk <h@d.e> wrote:\n\nRed?",
+        "Blue.\n\nOn 22 Aug 2026, at 7:37 PM, Desk<h@d.e> wrote:\n",
         "Blue.\n\n---- On Tue, 22 Dec 2026 14:17:36 +0530 Desk&lt;h@d.e&gt; wrote ----\n\nRed?",
         'Blue.\n\nAm 21.04.2026 17:48 schrieb "Desk" <h@d.e\n>:\n> Rot?',
         'On 8 May 2026 17:34, "Desk" <h@d.e> wrote:\n\nBlue.',
