@@ -21,13 +21,11 @@ def composed(case: Case, derived: Derived, was: Clock | None, trust: bool = True
     firing = was.firing if was else Firing()
     told = was or case.gone.get(derived.id) or Gone(0, False)
     due_at, levels = derived.due_at, derived.levels
-    if (
-        trust
-        and was is not None
-        and _same_inputs(derived, was)
-        and (was.ended or was.breached_at or due_at == was.due_at)
-    ):
-        return was
+    other_data = was is not None and was.libraries != case.configuration.libraries
+    if trust and was is not None and _same_inputs(derived, was):
+        judged = was.ended or was.breached_at
+        if due_at == was.due_at or (other_data and judged):
+            return was
     late = derived.ended_at is not None and due_at is not None and derived.ended_at > due_at
     announced = firing.breach_fired_at
     broken = late or (derived.ended_at is None and announced and due_at is not None and due_at <= announced)
