@@ -59,6 +59,8 @@ VALID: dict[str, JSON] = {
     "PUT /v1/teams/{name}": {"label": "Bad", "time_zone": "UTC", "members": ["ana"]},
     "POST /v1/rulesets": {"rules": [], "fallback": {"team": "frontline"}, "note": "bad"},
     "POST /v1/rulesets/{version}/activate": {"expected_active": 1},
+    "POST /v1/rulesets/{version}/retire": {"reason": "bad"},
+    "POST /v1/rulesets/rollback": {"expected_active": 2147483000, "reason": "bad"},
     "POST /v1/rulesets/{version}/evaluate": {"channel": "email", "subject": "x", "customer": {"tier": "x"}},
     "POST /v1/rulesets/{version}/backtest": {"against": 1, "limit": 10},
     "POST /v1/cases/{case_id}/assignment": {"team": "frontline", "reason": "because"},
