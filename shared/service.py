@@ -181,7 +181,7 @@ class Runner:
                 try:
                     pause = await loop.step()
                     failures = 0
-                    self.health.progressed(loop.name)
+                    self.health.progressed(loop.name, pause)
                 except Exception as wrong:  # a step is repeatable by design; liveness and a metric tell of it
                     failures += 1
                     service = loop.name.split()[0]
