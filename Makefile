@@ -45,7 +45,7 @@ drift: $(READY) ## do the migrations make the tables of the code, and is the rou
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka
+bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka, ARGS=--accept for intake alone
 	-$(BIN)/python -m tests.bench.rules
 	$(BIN)/python -m tests.bench $(ARGS)
 

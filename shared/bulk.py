@@ -1,4 +1,4 @@
-"""Write any number of rows of one table in one statement: arrays in, rows out of ``unnest``."""
+"""Write any number of rows of one table in one statement: arrays in, rows out of ``unnest``; new ones by ``COPY``."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -28,6 +28,25 @@ async def update(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> Non
     """Overwrite the given columns of the rows with these primary keys. Cheaper than ``upsert`` for a few columns."""
     if rows:
         await tx.run(_update(table, tuple(rows[0])), **_arrays(table, rows))
+
+
+async def append(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows whose primary keys are new for certain, as fresh ids are."""
+    if not rows:
+        return
+    columns = tuple(rows[0])
+    json = _json_places(table, columns)
+    values = [list(row.values()) for row in rows]
+    for each in values:
+        for place in json:
+            if each[place] is not None:
+                each[place] = to_json(each[place])
+    await tx.copy(table.name, columns, values)
+
+
+@lru_cache(maxsize=256)
+def _json_places(table: Table, columns: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(place for place, name in enumerate(columns) if isinstance(table.c[name].type, JSONB))
 
 
 async def _write(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], overwrite: bool) -> None:

@@ -76,6 +76,18 @@ class Tx:
         result = await self._connection.execute(_prepared(sql), parameters)
         return result.rowcount
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Append rows, in order, at a fraction of the cost of an INSERT. None of them may be there already."""
+        await points.reach("db.statement")
+        driver = (await self._connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        if not driver.is_in_transaction():  # SQLAlchemy begins with its first statement
+            await self._connection.execute(_prepared("SELECT 1"))
+        try:
+            await driver.copy_records_to_table(table, columns=columns, records=rows)
+        except (PostgresError, InterfaceError) as wrong:
+            raise DBAPIError(f"COPY {table}", None, wrong) from wrong
+
     async def one(self, sql: str, **parameters: Any) -> Row[Any] | None:
         found = await self.rows(sql, **parameters)
         return found[0] if found else None

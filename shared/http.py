@@ -31,12 +31,14 @@ __all__ = [
     "Listing",
     "Strict",
     "allow",
+    "authorized",
     "create_app",
     "decode_cursor",
     "encode_cursor",
     "etag",
     "expected_version",
     "problem_response",
+    "response_to",
 ]
 
 log = structlog.get_logger()
@@ -117,19 +119,24 @@ def allow(scope: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     async def caller(
         request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
-        keys: Keys = request.app.state.keys
-        principal = await keys.authenticate(request.headers.get("authorization"))
-        if not principal.may(scope):
-            raise Problem(403, "forbidden", f"This key lacks the scope '{scope}'. Ask an admin for a key that has it.")
-        rate: _Rate = request.app.state.rate
-        if not rate.take(principal.key_id):
-            raise Problem(
-                429, "too-many-requests", "Too many requests with this key. Wait, then repeat.", {"Retry-After": "1"}
-            )
-        structlog.contextvars.bind_contextvars(principal=principal.name)
-        return principal
+        return await authorized(request.app, request.headers.get("authorization"), scope)
 
     return caller
+
+
+async def authorized(app: FastAPI, authorization: str | None, scope: str) -> Principal:
+    """The caller, who must have ``scope`` (or ``admin``) and not be too fast. Raises a problem."""
+    keys: Keys = app.state.keys
+    principal = await keys.authenticate(authorization)
+    if not principal.may(scope):
+        raise Problem(403, "forbidden", f"This key lacks the scope '{scope}'. Ask an admin for a key that has it.")
+    rate: _Rate = app.state.rate
+    if not rate.take(principal.key_id):
+        raise Problem(
+            429, "too-many-requests", "Too many requests with this key. Wait, then repeat.", {"Retry-After": "1"}
+        )
+    structlog.contextvars.bind_contextvars(principal=principal.name)
+    return principal
 
 
 async def _known_query(request: Request) -> None:
@@ -244,6 +251,26 @@ async def _on_bug(request: Request, error: Exception) -> Response:
     return problem_response(Problem(500, "internal", detail), request)
 
 
+_HANDLERS: dict[type[Exception], Any] = {
+    Problem: _on_problem,
+    RequestValidationError: _on_invalid,
+    HTTPException: _on_http,
+    DBAPIError: _on_database,
+    PoolTimeout: _on_database,
+    OSError: _on_database,
+    TimeoutError: _on_database,
+    LogUnavailable: _on_log,
+    Exception: _on_bug,
+}
+
+
+async def response_to(error: Exception, request: Request) -> Response:
+    """The answer to an error, as the routes give it."""
+    handler = next(_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS)
+    response: Response = await handler(request, error)
+    return response
+
+
 def create_app(title: str, routers: list[APIRouter], keys: Keys, rate_limit: int) -> FastAPI:
     """The application of one service, or of all of them in embedded mode."""
     responses: dict[int | str, dict[str, Any]] = {
@@ -256,17 +283,6 @@ def create_app(title: str, routers: list[APIRouter], keys: Keys, rate_limit: int
     app.state.keys, app.state.rate = keys, _Rate(rate_limit)
     for router in routers:
         app.include_router(router)
-    handlers: dict[type[Exception], Any] = {
-        Problem: _on_problem,
-        RequestValidationError: _on_invalid,
-        HTTPException: _on_http,
-        DBAPIError: _on_database,
-        PoolTimeout: _on_database,
-        OSError: _on_database,
-        TimeoutError: _on_database,
-        LogUnavailable: _on_log,
-        Exception: _on_bug,
-    }
-    for kind, handler in handlers.items():
+    for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return app

@@ -34,23 +34,11 @@ async def forget(tx: Tx, topic: str, case_ids: Sequence[UUID]) -> None:
 
 async def write(tx: Tx, events: Sequence[Event], now: datetime) -> None:
     """Append events in order; one statement."""
-    buckets, cases, headers, bodies = [], [], [], []
+    rows = []
     for event in events:
-        written, body = catalogue.encode(event)
+        headers, body = catalogue.encode(event)
         if len(body) > EVENT_LIMIT:
             raise EventTooLarge(f"{event.data.TYPE} has {len(body)} bytes; the limit is {EVENT_LIMIT}")
-        buckets.append(partition_of(event.case_id, BUCKETS))
-        cases.append(event.case_id)
-        headers.append(to_json([[name, value.decode()] for name, value in written]))
-        bodies.append(body)
-    await tx.run(
-        "INSERT INTO outbox (bucket, case_id, headers, body, written_at)"
-        " SELECT bucket, case_id, CAST(headers AS jsonb), body, :now FROM unnest(CAST(:buckets AS smallint[]),"
-        " CAST(:cases AS uuid[]), CAST(:headers AS text[]), CAST(:bodies AS bytea[])) WITH ORDINALITY"
-        " AS n (bucket, case_id, headers, body, place) ORDER BY place",
-        buckets=buckets,
-        cases=cases,
-        headers=headers,
-        bodies=bodies,
-        now=now,
-    )
+        written = to_json([[name, value.decode()] for name, value in headers])
+        rows.append((partition_of(event.case_id, BUCKETS), event.case_id, written, body, now))
+    await tx.copy("outbox", ("bucket", "case_id", "headers", "body", "written_at"), rows)

@@ -192,6 +192,9 @@ async def run(
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
         gc.set_threshold(GC_THRESHOLD, 20, 20)
+        gc.collect()
+        gc.freeze()  # what a start makes stays for good: the collector need not look at it again and again
+        gc.set_threshold(20_000, 20, 50)
         if ready is not None:
             ready(f"http://{settings.host}:{listening.getsockname()[1]}")
         await runner.run(app, listening, on.postgres.wait() if on.postgres else None)
@@ -217,7 +220,8 @@ def application(settings: Settings, parts: Sequence[Part], runner: Runner, keys:
         "/v1/activities/batch": settings.batch_body_limit,
         "/v1/contacts/email": settings.email_body_limit,
     }
-    return Gate(app, ids, limits)
+    shortcuts = {path: way for part in parts for path, way in part.assembly.shortcuts.items()}
+    return Gate(app, ids, limits, shortcuts)
 
 
 async def _wait_until_migrated(db: Database, service: Service[Any]) -> None:

@@ -7,7 +7,7 @@ A part that dies ends the process with a non-zero code; a step that fails is rep
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from fastapi import APIRouter
 from shared import telemetry
 from shared.clock import SAMPLE_EVERY_S, DatabaseClock
 from shared.db import Database, Tx
+from shared.gate import Shortcut
 from shared.health import Health
 from shared.leases import Leases
 from shared.ledger import Entry
@@ -54,6 +55,7 @@ class Assembly:
     router: APIRouter
     ledger: Callable[[Tx], Awaitable[list[Entry]]]
     loops: Sequence[Loop] = ()
+    shortcuts: Mapping[str, Shortcut] = field(default_factory=dict)  # by path: the ways past the framework
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Puts intake together."""
 
 from services.intake import CARD, redact
-from services.intake.api import routes
+from services.intake.api import routes, shortcuts
+from services.intake.api.desk import Desk
 from services.intake.api.record import expire
 from services.intake.decide import decide
 from services.intake.model import CaseFile
@@ -31,7 +32,8 @@ def assemble(runtime: Runtime[CaseFile]) -> Assembly:
             return 0.0 if await budgets.forget(tx, runtime.clock.now()) >= budgets.FORGOTTEN_AT_ONCE else FORGET_EVERY_S
 
     loops = [Loop("intake budgets", forget), Loop("intake unmatched", lambda: expire(runtime))]
-    return Assembly(routes(runtime), reads.ledger, loops)
+    desk = Desk(runtime)
+    return Assembly(routes(runtime, desk), reads.ledger, loops, shortcuts(runtime, desk))
 
 
 MEMBER = Member(service, assemble)

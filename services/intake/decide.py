@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.intake.model import (
     EVENT_BODY_LIMIT,
@@ -59,19 +60,10 @@ def with_contact(file: CaseFile, arrival: Arrival) -> CaseFile:
     """The case once the contact is on it."""
     contact = arrival.contact
     opens = file.number is None
-    if opens:
-        file = replace(
-            file,
-            number=arrival.number,
-            channel=contact.channel,
-            source=contact.source,
-            thread=contact.thread,
-            subject=contact.subject,
-            follows=arrival.follows,
-            opened_at=contact.occurred_at,
-        )
+    first = _opened_by(arrival) if opens else {}
     return replace(
         file,
+        **first,
         url=file.url or contact.url,
         customer=_known(file.customer, contact.customer),
         participants=_participants(file, contact),
@@ -79,6 +71,19 @@ def with_contact(file: CaseFile, arrival: Arrival) -> CaseFile:
         standing=file.standing if contact.automated else file.standing.with_contact(contact.occurred_at),
         contacts=(*file.contacts, Filed(arrival.contact_id, contact, opens, arrival.because)),
     )
+
+
+def _opened_by(arrival: Arrival) -> dict[str, Any]:
+    """What a case has of its first contact for good."""
+    contact = arrival.contact
+    return {
+        "number": arrival.number,
+        "channel": contact.channel,
+        "source": contact.source,
+        "thread": contact.thread,
+        "subject": contact.subject,
+        "follows": arrival.follows,
+    }
 
 
 def _received(file: CaseFile, arrival: Arrival, opens: bool) -> ContactReceived:

@@ -185,7 +185,7 @@ def explain(where: Place, names: Mapping[UUID, str]) -> Because:
         other = names[where.renamed]
         text = f"Opened: it answers a mail of {other}, under another subject."
         return Because(text=text, facts={"renamed_from": other})
-    return Because(text="Opened: nothing earlier belongs to it.")
+    return Because(text="Opened: nothing earlier belongs to it.", facts={})
 
 
 def _how(by: Key | None) -> str:

@@ -1,4 +1,4 @@
-"""``python -m tests.bench [--kafka]``: accept rate, time to a team, lateness of broken promises. Medians of rounds.
+"""``python -m tests.bench [--accept | --kafka]``: accept rate, time to a team, lateness of promises. Medians of rounds.
 
 Prints a table and, as its last line, JSON. Load and server share this machine: trust ratios, not absolutes.
 """
@@ -11,13 +11,14 @@ import re
 import signal
 import statistics
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import count
 
 import aiohttp
 import uvloop
 
+from tests.bench import accept
+from tests.bench.accept import bodies
 from tests.bench.wire import flood
 from tests.chaos import crews
 from tests.chaos.judge import ledger
@@ -29,21 +30,11 @@ from tests.e2e.stack import KINDS, Stack
 
 CONNECTIONS = 64
 FLOOD_S = 5.0
-CONTACT_BYTES = 1_400  # as in the floors that we compare with
 STEADY, STEADY_A_SECOND = 150, 10.0
 BY_MAIL = crews.CREWS[::2]  # a Slack channel takes one message a second, which is not what we measure
 PROMISE = timedelta(seconds=STEADY / STEADY_A_SECOND + 3)  # all are posted before the first deadline
 QUIET_WITHIN_S = 300.0
 Figures = dict[str, float]
-
-
-def bodies(prefix: str) -> Iterator[bytes]:
-    """Distinct contacts of an upstream, each the first of its thread."""
-    for number in count():
-        name = f"{prefix}-{number}"
-        body = scene.question(source="bench", external_id=name, thread=name, customer={"email": f"{name}@shop.example"})
-        room = CONTACT_BYTES - len(json.dumps(body)) - len(', "body": ""')
-        yield json.dumps({**body, "body": "refund " * (room // 7)}).encode()
 
 
 def accept_rate(stack: Stack, tocsin: Client, round_: int, bare_url: str) -> Figures:
@@ -175,8 +166,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure Tocsin.")
     parser.add_argument("--kafka", action="store_true", help="the four services apart, on a real Kafka")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--accept", action="store_true", help="only how fast intake accepts, by itself")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
+    rows = accept.measure(arguments.rounds)
+    print(f"\nintake alone, medians of {arguments.rounds} rounds")
+    accept.show(rows)
+    if arguments.accept:
+        print(json.dumps({"kind": "accept", "rounds": arguments.rounds, **{row.name: row.figure for row in rows}}))
+        return
     kind = "kafka" if arguments.kafka else "embedded"
     with KINDS[kind]() as stack:
         figures = measure(stack, arguments.rounds)

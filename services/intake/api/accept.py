@@ -145,7 +145,8 @@ async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepte
     bound = _place_all(new, dict(holders), dict(files))
     await _number(work, new, files)
     names = {i: file.name for i, file in files.items()} | {each.case_id: case_number(each.number) for each in new}
-    await work.lock(sorted({each.case_id for each in new}))
+    opened = [each.case_id for each in new if each.where.joins is None]
+    work.open(opened)
     awaited = [key for key, claim in leads.items() if claim.case_id is None]
     arrived = await contacts.take_waiting(work.tx, awaited)
     inputs = [
@@ -158,7 +159,7 @@ async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepte
     ]
     inputs += [Input(bound[key], Happening(activity)) for key, group in arrived.items() for activity in group]
     await claims.lead(work.tx, {key: case_id for key, case_id in bound.items() if leads[key].case_id != case_id})
-    await work.apply(inputs)
+    await work.apply(inputs, files | {case_id: CaseFile(case_id) for case_id in opened})
     return {
         each.id: Accepted(each.id, each.case_id, names[each.case_id], opened_case=each.where.joins is None)
         for each in new

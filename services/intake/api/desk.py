@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.intake.api import holding, lines
 from services.intake.api.accept import Accepted, accept, attempts
-from services.intake.api.answers import ActivityRecorded, ContactAccepted
+from services.intake.api.answers import ActivityRecorded
 from services.intake.api.record import Posted, Recorded, record
 from services.intake.channels.adapter import Rejected
 from services.intake.model import CaseFile, Contact
@@ -148,15 +148,16 @@ def _print(brought: Brought) -> bytes:
 
 
 def _accepted(fate: Accepted | Problem) -> Answered | Problem:
+    """A ``ContactAccepted``, without the cost of making one."""
     if isinstance(fate, Problem):
         return fate
-    return ContactAccepted(
-        contact_id=fate.contact_id,
-        case_id=fate.case_id,
-        case_number=fate.case_number,
-        opened_case=fate.opened_case,
-        duplicate=fate.duplicate,
-    ).model_dump(mode="json")
+    return {
+        "contact_id": str(fate.contact_id),
+        "case_id": str(fate.case_id),
+        "case_number": fate.case_number,
+        "opened_case": fate.opened_case,
+        "duplicate": fate.duplicate,
+    }
 
 
 def _recorded(fate: Recorded | Problem) -> Answered | Problem:

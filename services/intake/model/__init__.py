@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
@@ -80,12 +80,12 @@ class Contact(BaseModel):
     language: str | None = None
     reason: str | None = None
     tags: tuple[str, ...] = ()
-    attributes: dict[str, JsonValue] = {}
+    attributes: dict[str, JsonValue] = Field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     mail: Mail | None = None
     automated: str | None = None  # how we know that a machine wrote it; null for a person's
     history: bool = False
-    redactions: dict[str, int] = {}  # how much of what was masked, by kind
+    redactions: dict[str, int] = Field(default_factory=dict)  # how much of what was masked, by kind
     remarks: tuple[str, ...] = ()  # what was done to it, in plain words: "the body was cut at …"
 
     @property

@@ -20,6 +20,8 @@ def canonical_email(given: str) -> str | None:
     trimmed = given.strip().strip("<>").strip()
     if not 3 <= len(trimmed) <= ADDRESS_LIMIT or "@" not in trimmed:
         return None
+    if _PLAIN.fullmatch(trimmed) and "xn--" not in (lower := trimmed.lower()):
+        return lower  # as the validator would say in twenty times the time, or refuse although it is well formed
     try:
         checked = validate_email(
             trimmed, check_deliverability=False, globally_deliverable=False, allow_quoted_local=True, strict=False

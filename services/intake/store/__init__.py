@@ -36,10 +36,12 @@ class IntakeStore:
             telemetry.count_redactions(filed.contact.redactions)
         contacts = [_contact_row(c.case_id, filed) for c in changes for filed in c.after.contacts]
         activities = [_activity_row(c.case_id, each) for c in changes for each in c.after.activities]
-        files = [_case_row(c.after, now) for c in changes if _kept(c.after) != _kept(c.before)]
-        await bulk.upsert(tx, tables.case_file, files)
-        await bulk.insert_new(tx, tables.contact, contacts)
-        await bulk.insert_new(tx, tables.activity, activities)
+        opened = [_case_row(c.after, now) for c in changes if c.before.number is None and c.after.number is not None]
+        changed = [c.after for c in changes if c.before.number is not None and _kept(c.after) != _kept(c.before)]
+        await bulk.append(tx, tables.case_file, opened)
+        await bulk.upsert(tx, tables.case_file, [_case_row(file, now) for file in changed])
+        await bulk.append(tx, tables.contact, contacts)
+        await bulk.append(tx, tables.activity, activities)
         for known_as in {c.after.erased for c in changes if c.after.erased}:
             await _erase(tx, [c for c in changes if c.after.erased == known_as], known_as, now)
 

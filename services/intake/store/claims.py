@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from services.intake.threads import Key
 from shared.db import Tx
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,9 @@ async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Clai
         kinds=[claim.key.kind for claim in ordered],
         scopes=[claim.key.scope for claim in ordered],
         names=[claim.key.name for claim in ordered],
-        cases=[claim.case_id for claim in ordered],
-        subjects=[claim.subject_id for claim in ordered],
-        prints=[claim.fingerprint for claim in ordered],
+        cases=_any([claim.case_id for claim in ordered]),
+        subjects=_any([claim.subject_id for claim in ordered]),
+        prints=_any([claim.fingerprint for claim in ordered]),
         now=now,
     )
     held = (
@@ -56,6 +59,11 @@ async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Clai
         for row in rows
     )
     return {claim.key: claim for claim in held}
+
+
+def _any(values: list[T]) -> list[T]:
+    """Empty where all are None, which ``unnest`` takes for as many nulls, at no cost."""
+    return values if any(value is not None for value in values) else []
 
 
 async def lead(tx: Tx, keys: Mapping[Key, UUID]) -> None:
