@@ -12,7 +12,6 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Json
 from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
 from shared.conditions import Condition
 from shared.conditions.asked import Alternatives
-from shared.conditions.tree import Node
 from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
@@ -182,12 +181,15 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule ready to be evaluated. ``reads`` are the fields its condition reads, ``asks`` what must hold for it."""
+    """A rule ready to be evaluated. ``reads`` are the fields its condition reads, ``asks`` what must hold for it.
+
+    ``digest`` is the same for the same condition.
+    """
 
     spec: RuleSpec
     condition: Condition
     reads: tuple[str, ...]
-    tree: Node
+    digest: bytes
     asks: Alternatives
 
 

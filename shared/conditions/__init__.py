@@ -5,6 +5,7 @@ bounds what those leave. A missing value makes a condition false, with a reason,
 See docs/adr/0005-cel.md.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ class Condition:
 
     def tree(self) -> tree.Node:
         return tree.read(self._expression.serialize())
+
+    def digest(self) -> bytes:
+        """The same for conditions that differ only in spaces and comments."""
+        return hashlib.sha256(tree.expression(self._expression.serialize())).digest()
 
 
 class Term:

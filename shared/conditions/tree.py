@@ -59,6 +59,8 @@ class Other:
     wire: bytes
 
 
+MAX_UNROLLED = 32  # elements of a list that a macro goes over; of a longer one it is left as it is
+
 Node: TypeAlias = Constant | Name | Select | Has | Call | Items | Other
 
 _CHECKED, _EXPR = 2, 4  # Any.value, CheckedExpr.expr
@@ -67,7 +69,12 @@ Fields: TypeAlias = list[tuple[int, int | bytes]]
 
 def read(serialized: bytes) -> Node:
     """The tree of what ``Expression.serialize`` gives."""
-    return _node(_message(_one(_message(_one(_message(serialized), _CHECKED)), _EXPR)))
+    return _node(_message(expression(serialized)))
+
+
+def expression(serialized: bytes) -> bytes:
+    """The expression alone: the same for conditions that differ only in spaces and comments."""
+    return _one(_message(_one(_message(serialized), _CHECKED)), _EXPR)
 
 
 def _message(wire: bytes) -> Fields:
@@ -179,7 +186,10 @@ def _comprehension(fields: Fields, wire: bytes) -> Node:
     step = _node(_message(_one(fields, 6)))
     match step, _node(_message(_one(fields, 7))):
         case Call("_||_" | "_&&_" as join, (Name(found), body)), Name(outcome) if (
-            found == outcome == result and isinstance(elements, Items) and elements.elements and not _all(fields, 8)
+            found == outcome == result
+            and isinstance(elements, Items)
+            and 0 < len(elements.elements) <= MAX_UNROLLED
+            and not _all(fields, 8)
         ):
             unrolled = [substitute(body, {variable: element}) for element in elements.elements]
             if None not in unrolled:

@@ -1,5 +1,7 @@
 """What is checked before a ruleset is stored or takes over."""
 
+import asyncio
+
 from services.routing import rules
 from services.routing.api.shapes import DiffAnswer
 from services.routing.model import Compiled
@@ -16,7 +18,8 @@ from shared.errors import Problem, conflict, not_found
 async def compiles(spec: RulesetSpec) -> Compiled:
     """Every condition is checked, and what they take together. Raises a 422 with all that is wrong."""
     try:
-        compiled = rules.assemble(0, spec, [each async for each in gently(rules.compile_each(spec))])
+        made = [each async for each in gently(rules.compile_each(spec))]
+        compiled = await asyncio.to_thread(rules.assemble, 0, spec, made)
         rules.check_work(compiled)
         return compiled
     except rules.RulesetError as wrong:

@@ -92,8 +92,8 @@ def _place(source: str, place: Place | None) -> dict[str, str]:
 
 def _compile(rule: RuleSpec) -> Rule:
     condition = ENVIRONMENT.compile(rule.when)
-    tree = condition.tree()
-    return Rule(rule, condition, tuple(fields(rule.when, tuple(BY_NAME))), tree, necessary(tree, INTEGERS))
+    reads = tuple(fields(rule.when, tuple(BY_NAME)))
+    return Rule(rule, condition, reads, condition.digest(), necessary(condition.tree(), INTEGERS))
 
 
 def match(compiled: Compiled, facts: ContactFacts) -> Match:

@@ -61,7 +61,7 @@ def _condition(rule: Rule, earlier: "_Earlier") -> Finding | None:
         text = "It can never match: no contact has such a value"
         return Finding(name, Kind.CONTRADICTORY, text, f"Use one of the values there are ({values})")
     keeps = "; its tags still apply" if tags else ""
-    same = earlier.same.get(rule.tree)
+    same = earlier.same.get(rule.digest)
     if same is not None:
         does = " and does the same" if same.spec.then == rule.spec.then else ""
         text = f"It has the condition of {same.spec.id}{does}, which comes first{keeps}"
@@ -102,11 +102,11 @@ def _domains_of(alternative: Alternative) -> Alternative:
 class _Earlier:
     """The rules before the one at hand: by condition, and their exact alternatives by one of the terms asked."""
 
-    same: dict[Node, Rule] = field(default_factory=dict)
+    same: dict[bytes, Rule] = field(default_factory=dict)
     _exact: dict[Node | None, list[tuple[str, Alternative]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, rule: Rule) -> None:
-        self.same.setdefault(rule.tree, rule)
+        self.same.setdefault(rule.digest, rule)
         for each in rule.asks:
             if each.exact:
                 self._exact[next(iter(each.asked), None)].append((rule.spec.id, each))

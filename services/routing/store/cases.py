@@ -1,5 +1,6 @@
 """The state of cases: load and save in bulk, and what the API reads of them."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +60,8 @@ class RoutingStore:
         found = self._compiled.get(version)
         if found is None:
             made = [each async for each in gently(rules.compile_each(spec))]
-            found = self._compiled[version] = rules.assemble(version, spec, made)
+            # In a thread, for the index of a thousand rules takes as long as deciding a hundred contacts.
+            found = self._compiled[version] = await asyncio.to_thread(rules.assemble, version, spec, made)
         self._compiled.move_to_end(version)
         while len(self._compiled) > COMPILED_KEPT:
             self._compiled.popitem(last=False)

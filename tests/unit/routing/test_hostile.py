@@ -9,7 +9,7 @@ from services.routing.model import ContactFacts
 from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec, Then
 from shared.conditions.work import BODY_CHARACTERS, MAX_PATTERN, pattern_size
 from tests.bench import thousand
-from tests.unit.routing.test_rules import MONDAY, ruleset
+from tests.unit.routing.test_rules import MONDAY, facts, ruleset
 
 
 def upload(when: str) -> Any:
@@ -129,3 +129,11 @@ def test_ordinary_patterns_are_far_from_the_limit() -> None:
         r"\b[A-Z]{2}\d{2}[A-Z0-9]{4}\d{7}",
     ):
         assert pattern_size(pattern) < MAX_PATTERN / 2
+
+
+@pytest.mark.parametrize("items", [32, 33, 300])
+def test_a_macro_over_a_long_list_is_read_only_so_far_and_decides_the_same(items: int) -> None:
+    words = ", ".join(f"'w{n}'" for n in range(items))
+    compiled = ruleset((f"[{words}].exists(w, ['a', w].exists(v, contact.reason == v))", "x"))
+    teams = [rules.match(compiled, facts(reason=reason)).team for reason in ("a", f"w{items - 1}", "b", None)]
+    assert teams == ["x", "x", "frontline", "frontline"]
