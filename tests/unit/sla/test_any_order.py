@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.sla.decide.standing import next_step
 from services.sla.model import Configuration
 from shared.contracts.clocks import (
     ClockBreached,
     ClockCancelled,
     ClockEvent,
     ClockMet,
+    ClockOverdue,
     ClockPaused,
     ClockRescheduled,
     ClockStarted,
@@ -39,9 +41,12 @@ CONFIGURATION: Configuration = configured(
             position=2,
         ),
         "rest": policy(
-            target("first_reply", "PT1H", warn_at=[0.5, 0.75]),
+            target("first_reply", "PT1H", warn_at=[0.5, "PT15M"], overdue_at=[0.1, 1.0]),
             target("next_reply", "PT1H"),
-            target("resolution", "PT4H", warn_at=[0.9]),
+            target("resolution", "PT4H", warn_at=[0.9], overdue_at=[0.5, "PT3H"]),
+            target("update", "PT1H", counts="requester_wait"),
+            target("team_wait", "PT2H", overdue_at=[0.2]),
+            target("engineering_wait", "PT30M"),
             target("pickup", "PT15M"),
             position=3,
         ),
@@ -209,19 +214,32 @@ def test_what_is_told_of_a_clock_is_a_story_that_makes_sense(
             )
         desk.play([event])
         running = Counter(timer.subject for timer in desk.timers.values())
-        assert running == Counter(c.id for c in desk.case.clocks if c.state is ClockState.RUNNING), "one timer each"
+        assert running == Counter(c.id for c in desk.case.clocks if next_step(c)), "one timer each"
+        assert all(next_step(c) for c in desk.case.clocks if c.state is ClockState.RUNNING)
     desk.wake(LATER)
     assert not [c for c in desk.case.clocks if c.state is ClockState.RUNNING and c.due_at and c.due_at <= LATER]
     for clock in desk.case.clocks:
         told = [event for event in desk.told if event.clock_id == clock.id]
         assert isinstance(told[0], ClockStarted)
         _no_second_breach(told)
+        _levels_grow(told)
         ends = [event for event in told if isinstance(event, ClockMet | ClockCancelled | ClockWithdrawn)]
         if clock.ended:
             assert f"clock.{clock.state}" == ends[-1].TYPE, "its last word is how it stands"
             assert ends[-1].breached == (clock.breached_at is not None)
         else:
             assert not ends or isinstance(told[-1], ClockRescheduled) or told.index(ends[-1]) < len(told) - 1
+
+
+def _levels_grow(told: list[ClockEvent]) -> None:
+    """Each level of being overdue is told once and in order, until what stands changes."""
+    level = 0
+    for event in told:
+        if isinstance(event, ClockOverdue):
+            assert event.level > level
+            level = event.level
+        elif not isinstance(event, ClockBreached):
+            level = 0
 
 
 def _no_second_breach(told: list[ClockEvent]) -> None:
