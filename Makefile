@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos repeats fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -51,6 +51,9 @@ bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS
 
 chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+repeats: $(READY) ## 10,000 contacts three times through a kill -9 of intake: none lost, none twice; ARGS="--contacts 1000"
+	$(BIN)/python -m tests.chaos.repeats $(ARGS)
 
 fmt: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff check --fix .

@@ -172,7 +172,7 @@ class TestTwoReplicas:
     """The loser of a race waits, and gets the winner's answer."""
 
     async def test_one_threads_first_two_messages_at_once_are_one_case(self, replicas: Replicas) -> None:
-        for n in range(20):
+        for n in range(200):
             answers = await asyncio.gather(
                 *(
                     each.contact(source="desk", thread=f"t{n}", external_id=f"{n}-{i}")
@@ -181,7 +181,7 @@ class TestTwoReplicas:
             )
             assert len({answer["case_id"] for answer in answers}) == 1
             assert sorted(answer["opened_case"] for answer in answers) == [False, True]
-        assert await replicas[0].count("case_file") == 20
+        assert await replicas[0].count("case_file") == 200
 
     async def test_one_contact_posted_to_both_at_once_is_one_contact(self, replicas: Replicas) -> None:
         for n in range(20):
