@@ -45,9 +45,10 @@ drift: $(READY) ## do the migrations make the tables of the code, and is the rou
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka, ARGS=--accept for intake alone
+bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka, ARGS=--accept for intake alone, CLOCKS=100000 open ones for a million
 	-$(BIN)/python -m tests.bench.rules
 	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tests.bench.clocks --clocks $(or $(CLOCKS),1000000)
 
 chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)

@@ -5,8 +5,6 @@ the API with commands. So state and messages commit together, and the lock order
 sorted inbox or idempotency keys first, then sorted cases, then their children.
 """
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,12 +21,11 @@ from shared.contracts.decision import Decision, Fired, Replan
 from shared.contracts.envelope import Event, EventData
 from shared.db import Tx
 from shared.ids import Ids
+from shared.pace import gently
 
 S = TypeVar("S")
 
 in_order: Callable[[Iterable[UUID]], list[UUID]] = partial(sorted, key=attrgetter("int"))  # far quicker than by UUID
-
-FOLD_SLICE_S = 0.005  # a fold gives way to the loop this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +177,13 @@ class Work(Generic[S]):
 
     async def _fold(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         states, decisions = dict(before), []
-        slice_end = time.monotonic() + FOLD_SLICE_S
-        for each in inputs:
+        async for each in gently(inputs):
             try:
                 decision = self.service.decide(states[each.case_id], each.body, self.now)
             except Exception as wrong:  # whatever it is, the input is at fault, and only its case is parked
                 raise Undecidable(f"{type(wrong).__name__}: {wrong}") from wrong
             states[each.case_id] = decision.state
             decisions.append(decision)
-            if time.monotonic() > slice_end:
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + FOLD_SLICE_S
         return decisions
 
     async def _publish(self, inputs: Sequence[Input], decisions: Sequence[Decision[S]]) -> None:

@@ -40,8 +40,8 @@ def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
 class Tx:
     """One open transaction. ``:name`` binds a parameter; write casts as ``CAST(:ids AS uuid[])``, never ``:ids::``."""
 
-    def __init__(self, connection: AsyncConnection, sealing: Seal | None) -> None:
-        self._connection, self._sealing = connection, sealing
+    def __init__(self, connection: AsyncConnection, sealing: Seal | None, alone: bool = False) -> None:
+        self._connection, self._sealing, self._alone = connection, sealing, alone
 
     @property
     def seal(self) -> Seal:
@@ -61,7 +61,7 @@ class Tx:
         raw = await self._connection.get_raw_connection()
         driver = raw.driver_connection
         assert driver is not None
-        if not driver.is_in_transaction():
+        if not (self._alone or driver.is_in_transaction()):
             await self._connection.execute(_prepared("SELECT"))  # begins it, as the engine knows
         statement, names = _positional(sql)
         try:
@@ -123,6 +123,7 @@ class Database:
             hide_parameters=True,  # they are people's words, and errors are logged
             connect_args=self._connect,
         )
+        self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def reflecting(self) -> AsyncEngine:
         """An engine for looking at the schema itself: SQLAlchemy reads the catalogue's JSON. Dispose of it."""
@@ -137,6 +138,13 @@ class Database:
             await points.reach("db.commit")
             await transaction.commit()
             await points.reach("db.committed")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """Statements that only read, each on its own: without the way there and back that a transaction costs."""
+        await points.reach("db.begin")
+        async with self._alone.connect() as connection:
+            yield Tx(connection, self._seal, alone=True)
 
     async def close(self) -> None:
         await self.engine.dispose()

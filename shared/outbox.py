@@ -8,6 +8,7 @@ from shared.contracts import catalogue
 from shared.contracts.envelope import Event
 from shared.db import Tx, from_json, to_json
 from shared.log import partition_of
+from shared.pace import gently
 
 BUCKETS = 8  # units of ownership among relays; a case is always in the same one
 EVENT_LIMIT = 900_000  # bytes, under the broker's 1 MiB: refused here, where the cause is still known
@@ -35,7 +36,7 @@ async def forget(tx: Tx, topic: str, case_ids: Sequence[UUID]) -> None:
 async def write(tx: Tx, events: Sequence[Event], now: datetime) -> None:
     """Append events in order; one statement."""
     rows = []
-    for event in events:
+    async for event in gently(events):
         headers, body = catalogue.encode(event)
         if len(body) > EVENT_LIMIT:
             raise EventTooLarge(f"{event.data.TYPE} has {len(body)} bytes; the limit is {EVENT_LIMIT}")

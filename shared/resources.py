@@ -184,12 +184,15 @@ class Configured(Generic[C]):
         self._build = build
         self._kept: tuple[int, C] | None = None
 
-    async def read(self, tx: Tx) -> C:
-        """The configuration in force, its version held until the end of the transaction."""
-        current = await version(tx)
+    async def at(self, tx: Tx, current: int) -> C:
+        """The configuration of this version, which the transaction holds already."""
         if self._kept is None or self._kept[0] != current:
             self._kept = (current, await self._build(tx, await snapshot(tx, current)))
         return self._kept[1]
+
+    async def read(self, tx: Tx) -> C:
+        """The configuration in force, its version held until the end of the transaction."""
+        return await self.at(tx, await version(tx))
 
 
 def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:

@@ -6,20 +6,26 @@ may fire any timer, since both are shared. Knowledge that stays away is waited f
 timer fires, marked ``lagging``.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from shared import inbox, parked, telemetry, timers
+from shared import inbox, pace, parked, telemetry, timers
 from shared.batch import Undecidable
 from shared.contracts.decision import Fired
 from shared.db import is_data_error
 from shared.log import LogUnavailable, Positions, partition_of
 from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
+
+LANES = 2  # while one waits for the database, the other decides
+WORTH_LANES = 100  # timers of one round
+HELD_S = 0.005  # between looks at timers that wait for unread events, …
+PATIENCE = timedelta(seconds=1)  # … for so long; then less often
 
 log = structlog.get_logger()
 
@@ -59,26 +65,43 @@ class Ticker:
         self._card = runtime.service.card
         self._freshness = Freshness(runtime.log.partitions, self._card.consumes)
         self._started_at = runtime.clock.now()
+        self._next: datetime | None = None  # when the earliest timer was due, as of the last look
 
     async def step(self) -> float:
         """Fire what is due; gives how many seconds to sleep (0: there is more)."""
         settings, now = self._runtime.settings, self._runtime.clock.now()
-        async with self._runtime.db.transaction() as tx:
-            earliest = await timers.next_due(tx)
-        if earliest is None or earliest > now:
-            left = (earliest - now).total_seconds() if earliest else settings.tick_s
+        if self._next is None or self._next > now:
+            async with self._runtime.db.reading() as tx:
+                self._next = await timers.next_due(tx)
+        if self._next is None or self._next > now:
+            left = (self._next - now).total_seconds() if self._next else settings.tick_s
             return max(0.0, min(left, settings.tick_s))
-        await self._refresh(now)
-        fired = await self._fire(now)
-        return 0.0 if fired else settings.tick_s / 10
+        since, self._next = self._next, None
+        with pace.urgent():
+            fired = await self._round(now)
+        if fired:
+            return 0.0
+        # Held until more has been read: at first every moment counts.
+        return HELD_S if now - since < PATIENCE else settings.tick_s / 10
 
-    async def _refresh(self, now: datetime) -> None:
+    async def _round(self, now: datetime) -> int:
+        """Fire the timers that have been due longest, by case in lanes side by side; gives how many."""
         try:
             ends = await self._runtime.log.end_positions(self._card.consumes)
         except LogUnavailable:
-            return  # what is known gets no fresher; the grace decides
-        async with self._runtime.db.transaction() as tx:
-            self._freshness.note(now, ends, await inbox.progress(tx))
+            ends = None  # what is known gets no fresher; the grace decides
+        async with self._runtime.db.reading() as tx:
+            if ends is not None:
+                self._freshness.note(now, ends, await inbox.progress(tx))
+            due = await timers.due(tx, now, LANES * self._runtime.settings.batch_size, self._may_fire(now))
+        if len(due) < WORTH_LANES:
+            return await self._fire(due, now)
+        async with asyncio.TaskGroup() as group:
+            lanes = [
+                group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
+                for lane in range(LANES)
+            ]
+        return sum(lane.result() for lane in lanes)
 
     def _may_fire(self, now: datetime) -> dict[int, datetime]:
         """For each partition the latest due time that may fire."""
@@ -91,9 +114,7 @@ class Ticker:
                 may[partition] = max(known)
         return may
 
-    async def _fire(self, now: datetime) -> int:
-        async with self._runtime.db.transaction() as tx:
-            due = await timers.due(tx, now, self._runtime.settings.batch_size, self._may_fire(now))
+    async def _fire(self, due: Sequence[Fired], now: datetime) -> int:
         if not due:
             return 0
         try:

@@ -16,6 +16,7 @@ from shared.contracts.identity import derived
 from shared.db import is_data_error
 from shared.log import Consumer, OwnershipLost, Positions, Received
 from shared.outbox import EventTooLarge
+from shared.pace import gently
 from shared.runtime import Runtime
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ class Worker:
         if not records:
             return 0
         self._unfinished = _first_positions(records)
-        reads = [_read(record) for record in records]
+        reads = [_read(record) async for record in gently(records)]
         try:
             await self._handle(reads)
         except (Undecidable, EventTooLarge) as poison:

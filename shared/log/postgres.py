@@ -13,7 +13,7 @@ from shared.clock import Clock
 from shared.contracts.catalogue import TOPICS
 from shared.db import Database, Tx
 from shared.log import LogMisconfigured, Positions, Record, TopicPartition
-from shared.log.postgres_access import pack, transaction
+from shared.log.postgres_access import available, pack, transaction
 from shared.log.postgres_consumer import PostgresConsumer
 
 ANSWER_S = 2.0  # how long ``end_positions`` and ``committed`` may take
@@ -152,7 +152,7 @@ class PostgresLog:
         return PostgresConsumer(self._db, self._clock, self._consumers, group, topics, self.partitions, self._lease_s)
 
     async def end_positions(self, topics: Sequence[str]) -> Positions:
-        async with transaction(self._db, ANSWER_S) as tx:
+        async with available(ANSWER_S), self._db.reading() as tx:
             rows = await tx.rows(
                 "SELECT topic, partition, next_position FROM head WHERE topic = ANY(CAST(:topics AS text[]))"
                 " ORDER BY topic, partition",

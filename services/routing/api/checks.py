@@ -5,7 +5,6 @@ import asyncio
 from services.routing import rules
 from services.routing.api.shapes import DiffAnswer
 from services.routing.model import Compiled
-from services.routing.pace import gently
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
 from services.routing.store import TEAM, StoredRuleset
@@ -13,6 +12,7 @@ from services.routing.store import rulesets as stored
 from shared import resources
 from shared.db import Tx
 from shared.errors import Problem, conflict, not_found
+from shared.pace import gently
 
 
 async def compiles(spec: RulesetSpec) -> Compiled:

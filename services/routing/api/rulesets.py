@@ -24,7 +24,6 @@ from services.routing.api.shapes import (
     evaluation,
 )
 from services.routing.model import CaseState, Compiled
-from services.routing.pace import gently
 from services.routing.rules.lint import Finding, lint
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
@@ -32,6 +31,7 @@ from services.routing.store import RoutingStore, StoredRuleset, contact, newest_
 from services.routing.store import rulesets as stored
 from shared.errors import Problem, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag
+from shared.pace import gently
 from shared.runtime import Runtime
 
 PAGE = 500  # contacts read at a time

@@ -20,7 +20,6 @@ from services.routing.model import (
     Step,
     StepKind,
 )
-from services.routing.pace import gently
 from services.routing.recent import heard
 from services.routing.spec import RulesetSpec, TeamSpec
 from services.routing.store import recent
@@ -31,6 +30,7 @@ from shared.contracts.envelope import Because, Event
 from shared.contracts.words import Priority
 from shared.db import Tx, from_json, to_json
 from shared.ledger import Entry
+from shared.pace import gently
 from shared.resources import Configured, Snapshot
 
 COMPILED_KEPT = 16  # versions of the ruleset

@@ -16,6 +16,7 @@ from shared.bulk import update, upsert
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.decision import Fired
 from shared.db import Tx
+from shared.pace import gently
 from shared.resources import Configured
 
 _opening, _walk = TypeAdapter(Opening), TypeAdapter(Walk)
@@ -40,11 +41,11 @@ class SlaStore:
             ids=list(case_ids),
         )
         standing: dict[UUID, list[Clock]] = {}
-        for row in clocks:
+        async for row in gently(clocks):
             clock = rows.clock_of(row)
             standing.setdefault(clock.case_id, []).append(clock)
         found = {case_id: Case(case_id, configuration) for case_id in case_ids}
-        for case_id, opening, facts, folded, gone, planned_with, words in cases:
+        async for case_id, opening, facts, folded, gone, planned_with, words in gently(cases):
             found[case_id] = Case(
                 case_id,
                 configuration,
@@ -60,21 +61,23 @@ class SlaStore:
 
     async def load_fired(self, tx: Tx, fired: Sequence[Fired], now: datetime) -> Mapping[UUID, Case]:
         """Of each case only the clocks that fire and its words, and only where no edit waits to be planned for it."""
-        configuration = await self.configuration.read(tx)
         found = await tx.records(
-            f"SELECT CAST(f.words AS text), {rows.columns('c')} FROM clock c JOIN case_facts f ON f.case_id = c.case_id"
-            " LEFT JOIN replan r ON r.version = :version"
+            "WITH v AS MATERIALIZED (SELECT version FROM configuration WHERE one FOR SHARE)"
+            f" SELECT v.version, CAST(f.words AS text), {rows.columns('c')} FROM v CROSS JOIN clock c"
+            " JOIN case_facts f ON f.case_id = c.case_id LEFT JOIN replan r ON r.version = v.version"
             " WHERE c.id = ANY(CAST(:clocks AS uuid[])) AND f.words IS NOT NULL"
-            " AND (f.planned_with >= :version OR r.finished_at IS NOT NULL OR c.calendar <> ALL (r.calendars))"
+            " AND (f.planned_with >= v.version OR r.finished_at IS NOT NULL OR c.calendar <> ALL (r.calendars))"
             " ORDER BY c.case_id, c.metric, c.instance",
             clocks=[each.subject for each in fired],
-            version=configuration.version,
         )
+        if not found:
+            return {}
+        configuration = await self.configuration.at(tx, found[0][0])
         words: dict[UUID, str] = {}
         standing: dict[UUID, list[Clock]] = {}
-        for row in found:
-            clock = rows.clock_of(row[1:])
-            words[clock.case_id] = row[0]
+        async for row in gently(found):
+            clock = rows.clock_of(row[2:])
+            words[clock.case_id] = row[1]
             standing.setdefault(clock.case_id, []).append(clock)
         return {
             case_id: Case(
@@ -89,13 +92,15 @@ class SlaStore:
         pairs = [(before.pop(clock.id, None), clock) for _, case in moved for clock in case.clocks]
         fired = [clock for was, clock in pairs if was is not None and was != clock and rows.only_fired(was, clock)]
         whole = [clock for was, clock in pairs if was is None or (was != clock and not rows.only_fired(was, clock))]
-        await upsert(tx, tables.case_facts, [_case_row(case) for was, case in moved if _case_moved(was, case)])
+        await upsert(
+            tx, tables.case_facts, [case_row(case) async for was, case in gently(moved) if _case_moved(was, case)]
+        )
         planned = [case for was, case in moved if was.planned_with != case.planned_with and not _case_moved(was, case)]
         await update(
             tx, tables.case_facts, [{"case_id": each.case_id, "planned_with": each.planned_with} for each in planned]
         )
-        await upsert(tx, tables.clock, [rows.of_clock(clock) for clock in whole])
-        await update(tx, tables.clock, [rows.of_firing(clock) for clock in fired])
+        await upsert(tx, tables.clock, [rows.of_clock(clock) async for clock in gently(whole)])
+        await update(tx, tables.clock, [rows.of_firing(clock) async for clock in gently(fired)])
         if before:
             await tx.run("DELETE FROM clock WHERE id = ANY(CAST(:ids AS uuid[]))", ids=sorted(before))
 
@@ -112,7 +117,7 @@ def _open(clocks: Iterable[Clock]) -> int:
     return sum(not clock.ended for clock in clocks)
 
 
-def _case_row(case: Case) -> dict[str, Any]:
+def case_row(case: Case) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "number": case.opening.number if case.opening else None,

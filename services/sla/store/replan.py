@@ -55,7 +55,8 @@ class Replanning:
             planned = await self._batch(self._size)
         except Undecidable as first:
             log.warning("re-planning singly", error=str(first)[:500])
-            self._size = planned = 1
+            self._size = 1
+            return 0.0
         took = time.monotonic() - started
         if planned:
             self._size = max(1, min(LARGEST, int(self._size * min(2.0, max(0.5, BATCH_S / took)))))
