@@ -39,32 +39,22 @@ def _check(value: Any, path: str, depth: int) -> None:
     if depth > MAX_NESTING:
         raise ValueError(f"{path or 'the body'} is nested more than {MAX_NESTING} deep; flatten it")
     if isinstance(value, str):
-        _check_text(value, path)
+        if "\x00" in value:
+            raise ValueError(f"{path or 'the body'} contains a NUL character; remove it")
+        if not value.isascii():
+            _check_unicode(value, path)
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"{path or 'the body'} is an integer beyond 64 bits; send it as text")
     elif isinstance(value, dict):
         for key, inner in value.items():
-            if not _is_plain(key):
-                _check_text(key, f"the name of a field of {path or 'the body'}")
-            if not _is_plain(inner):
+            if not (type(key) is str and key.isascii() and "\x00" not in key):
+                _check(key, f"the name of a field of {path or 'the body'}", depth + 1)
+            if not (type(inner) is str and inner.isascii() and "\x00" not in inner):  # most of what comes, at once
                 _check(inner, f"{path}.{key}" if path else str(key), depth + 1)
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
-            if not _is_plain(inner):
-                _check(inner, f"{path}[{place}]", depth + 1)
-
-
-def _is_plain(value: Any) -> bool:
-    """Most of what comes: nothing to look at twice."""
-    return type(value) is str and value.isascii() and "\x00" not in value
-
-
-def _check_text(value: str, path: str) -> None:
-    if "\x00" in value:
-        raise ValueError(f"{path or 'the body'} contains a NUL character; remove it")
-    if not value.isascii():
-        _check_unicode(value, path)
+            _check(inner, f"{path}[{place}]", depth + 1)
 
 
 def _check_unicode(value: str, path: str) -> None:

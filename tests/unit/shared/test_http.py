@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import APIRouter, Depends
+from pydantic import ValidationError
 
 from shared.auth import Keys, Principal
 from shared.clock import SystemClock
@@ -131,3 +132,9 @@ async def test_too_many_requests_say_when_to_repeat(client: httpx.AsyncClient) -
     assert [a.status_code for a in answers[:60]] == [200] * 60
     assert answers[-1].status_code == 429
     assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_a_name_of_a_field_that_is_no_text_is_a_clear_error() -> None:
+    """A file in YAML can have one."""
+    with pytest.raises(ValidationError, match="Keys should be strings"):
+        Thing.model_validate({1: "x"})
