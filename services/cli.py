@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
 
 import httpx
@@ -13,8 +13,10 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.table import Column, Table
+from sqlalchemy.exc import DBAPIError
 
 from services import embedded
+from services import sql as asking
 from services.demo import story
 from services.sla.store import SlaStore
 from services.sla.store.audit import audited
@@ -305,6 +307,31 @@ def ledger(
         out.print(table)
     if any(line.difference for line in lines if line.whole):
         raise SystemExit(1)
+
+
+@app.command()
+def sql(
+    command: Annotated[str | None, typer.Option("-c", help="One statement; without it, psql or a prompt")] = None,
+    how: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Ask the database about kept and broken promises (view `sla.compliance`), read-only."""
+
+    async def work() -> None:
+        async with base(Settings(), attach=True) as on:
+            db = on.database("sla")
+            try:
+                if command is not None:
+                    asking.show(*await asking.ask(db, command), how)
+                elif asking.has_psql():
+                    await asking.psql(on.url, await asking.may_read(db))
+                else:
+                    await asking.converse(db, how)
+            except DBAPIError as wrong:
+                _fail(str(wrong.orig).splitlines()[0])
+            finally:
+                await db.close()
+
+    _run(work())
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ class Tx:
             raise DBAPIError(sql, None, wrong) from wrong
         return found
 
+    async def table(self, sql: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """What a person asks, as it is written: names of columns, and up to ``limit`` rows."""
+        result = await self._connection.exec_driver_sql(sql)
+        if not result.returns_rows:
+            return [], []
+        return list(result.keys()), [tuple(row) for row in result.fetchmany(limit)]
+
     async def run(self, sql: str, **parameters: Any) -> int:
         """Run a statement and give the number of rows it changed."""
         await points.reach("db.statement")

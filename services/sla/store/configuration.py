@@ -7,6 +7,7 @@ from services.sla.decide import policies
 from services.sla.decide.policies import ALWAYS_NAME, Stored
 from services.sla.model import Configuration
 from services.sla.model.spec import ALWAYS, DEFAULT_POLICY
+from services.sla.store import compliance
 from shared import resources
 from shared.db import Tx, from_json
 from shared.resources import Snapshot
@@ -45,6 +46,7 @@ async def first_start(tx: Tx, now: datetime) -> None:
         last = DEFAULT_POLICY.model_dump(mode="json", by_alias=True, exclude_unset=True)
         await resources.put(tx, CALENDAR, ALWAYS_NAME, always, FIRST_BY, now)
         await resources.put(tx, POLICY, DEFAULT_NAME, last, FIRST_BY, now)
+    await compliance.let_read(tx)
     before = await tx.scalar("SELECT versions FROM libraries WHERE one")
     if before != LIBRARIES:
         await tx.run(
