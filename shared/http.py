@@ -6,10 +6,11 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -19,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.auth import Keys, Principal
+from shared.contracts.numbers import case_number, parse_case_number
 from shared.contracts.spec import Strict
 from shared.db import is_data_error
 from shared.errors import Problem
@@ -26,12 +28,14 @@ from shared.log import LogUnavailable
 
 __all__ = [
     "Answer",
+    "CaseName",
     "Cursor",
     "Limit",
     "Listing",
     "Strict",
     "allow",
     "authorized",
+    "case_named",
     "create_app",
     "decode_cursor",
     "encode_cursor",
@@ -76,6 +80,19 @@ class Listing(BaseModel, Generic[T]):
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many items at most")]
 Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description="The `next` of the page before")]
+
+
+CaseName = Annotated[str, Path(max_length=60, description="The id of a case, or its number such as C-4812")]
+
+
+def case_named(name: str) -> UUID | str:
+    """The id of a case, or its number as events carry it. Raises a 422 problem on anything else."""
+    if (number := parse_case_number(name)) is not None:
+        return case_number(number)
+    try:
+        return UUID(name)
+    except ValueError:
+        raise Problem(422, "invalid", "This is neither the id of a case nor a number such as C-4812.") from None
 
 
 def encode_cursor(*parts: str) -> str:

@@ -18,7 +18,6 @@ from services.intake.model import (
     Happening,
     MergeInto,
     Standing,
-    case_number,
     excerpt,
     is_one_of,
 )
@@ -32,6 +31,7 @@ from shared.contracts.contacts import (
 )
 from shared.contracts.decision import Decision
 from shared.contracts.envelope import Because
+from shared.contracts.numbers import case_number
 from shared.contracts.words import ActivityKind, Status
 
 

@@ -12,12 +12,13 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 
 from services.intake.decide import with_contact
-from services.intake.model import Arrival, CaseFile, Contact, Happening, case_number
+from services.intake.model import Arrival, CaseFile, Contact, Happening
 from services.intake.store import budgets, claims, contacts
 from services.intake.store.claims import Claim
 from services.intake.threads import Key, Place, as_filed, connected, explain, mark, place, rebinds, tokens, trail
 from shared import telemetry
 from shared.batch import Input, Work
+from shared.contracts.numbers import case_number
 from shared.db import sqlstate
 from shared.errors import Problem, conflict
 from shared.runtime import Runtime

@@ -9,10 +9,11 @@ from fastapi import Response
 from pydantic import JsonValue
 from sqlalchemy import Row
 
-from services.intake.model import Attachment, case_number
+from services.intake.model import Attachment
 from services.intake.store.customers import Known
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
+from shared.contracts.numbers import case_number
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 from shared.db import from_json, to_json
 from shared.http import Answer

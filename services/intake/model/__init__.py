@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from shared.contracts.contacts import Customer
 from shared.contracts.envelope import Because
+from shared.contracts.numbers import case_number
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 
 EVENT_BODY_LIMIT = 16_000  # characters that an event carries
@@ -268,16 +269,6 @@ class Erase:
 
 
 Command = Arrival | Happening | MergeInto | Absorb | Erase
-
-
-def case_number(number: int | None) -> str:
-    return "" if number is None else f"C-{number}"
-
-
-def parse_case_number(text: str) -> int | None:
-    """``C-4812`` → 4812; None for anything else."""
-    digits = text[2:] if text[:2] in ("C-", "c-") else ""
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None
 
 
 def excerpt(text: str) -> str:

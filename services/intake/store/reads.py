@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.intake.model import parse_case_number
 from services.intake.store.contacts import FAMILY
+from shared.contracts.numbers import parse_case_number
 from shared.db import Tx
 from shared.ledger import Entry
 

@@ -14,6 +14,7 @@ from services.routing.api.shapes import AssignmentAnswer, HandOffBody
 from services.routing.decide import RULES
 from services.routing.model import CaseState, Earlier, HandOff
 from services.routing.store import RoutingStore, StoredAssignment, assignment
+from services.routing.store import case_id as named_case
 from services.routing.store import rulesets as stored
 from shared import idempotency
 from shared.auth import Principal
@@ -21,7 +22,7 @@ from shared.batch import Input
 from shared.contracts import duration
 from shared.db import Tx
 from shared.errors import Problem
-from shared.http import allow
+from shared.http import CaseName, allow, case_named
 from shared.idempotency import IdempotencyKey
 from shared.runtime import Runtime
 
@@ -39,41 +40,45 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     waiting = asyncio.Semaphore(MAX_WAITING)
 
     @router.get("/v1/cases/{case_id}/assignment", dependencies=[Depends(allow("read"))])
-    async def get_assignment(case_id: UUID, wait: Wait = None) -> AssignmentAnswer:
+    async def get_assignment(case_id: CaseName, wait: Wait = None) -> AssignmentAnswer:
         """The team that has the case, why, its history, and why earlier rules did not match."""
-        patience = _patience(wait)
-        found = await _look(runtime, case_id)
+        patience, named = _patience(wait), case_named(case_id)
+        found = await _look(runtime, named)
         if found is None and patience and not waiting.locked():
             async with waiting:
-                found = await _wait(runtime, case_id, patience)
+                found = await _wait(runtime, named, patience)
         if found is None:
-            raise _not_yet(case_id)
+            raise _not_yet(named)
         async with runtime.db.transaction() as tx:
-            return await _answer(tx, store, case_id, found)
+            return await _answer(tx, store, found)
 
     @router.post("/v1/cases/{case_id}/assignment", response_model=AssignmentAnswer)
     async def hand_off(
-        case_id: UUID,
+        case_id: CaseName,
         body: HandOffBody,
         who: Annotated[Principal, Depends(allow("cases:write"))],
         key: IdempotencyKey = None,
     ) -> Response:
         """Give the case to another team. The customer's clocks go on."""
+        named = case_named(case_id)
         async with runtime.unit() as work:
             claimed = idempotency.normalized(key) if key is not None else None
+            known = await named_case(work.tx, named)
+            if known is None:
+                raise _not_yet(named)
             if claimed is not None:
-                request = idempotency.fingerprint(b"hand off", case_id.bytes, body.model_dump_json().encode())
+                request = idempotency.fingerprint(b"hand off", known.bytes, body.model_dump_json().encode())
                 days = runtime.settings.idempotency_days
                 before = await idempotency.claim(work.tx, who.key_id, claimed, request, work.now, days)
                 if before is not None:
                     return JSONResponse(before.body, before.status)
-            await work.lock([case_id])
-            [decision] = await work.apply([Input(case_id, HandOff(case_id, body.team, who.name, body.reason))])
+            await work.lock([known])
+            [decision] = await work.apply([Input(known, HandOff(known, body.team, who.name, body.reason))])
             if refused := decision.because.facts.get("refused"):
-                raise _refusal(case_id, str(refused), decision.because.text)
-            found = await assignment(work.tx, case_id)
+                raise _refusal(known, str(refused), decision.because.text)
+            found = await assignment(work.tx, known)
             assert found is not None  # decided and saved just now
-            answer = (await _answer(work.tx, store, case_id, found)).model_dump(mode="json")
+            answer = (await _answer(work.tx, store, found)).model_dump(mode="json")
             if claimed is not None:
                 await idempotency.remember(work.tx, who.key_id, claimed, 200, answer)
         return JSONResponse(answer)
@@ -81,23 +86,24 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     return router
 
 
-async def _look(runtime: Runtime[Any], case_id: UUID) -> StoredAssignment | None:
+async def _look(runtime: Runtime[Any], named: UUID | str) -> StoredAssignment | None:
     async with runtime.db.transaction() as tx:
-        return await assignment(tx, case_id)
+        known = await named_case(tx, named)
+        return await assignment(tx, known) if known else None
 
 
-async def _wait(runtime: Runtime[Any], case_id: UUID, patience: float) -> StoredAssignment | None:
+async def _wait(runtime: Runtime[Any], named: UUID | str, patience: float) -> StoredAssignment | None:
     until, pause = time.monotonic() + patience, FIRST_LOOK_S
     found = None
     while found is None and (left := until - time.monotonic()) > 0:
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.5, LONGEST_LOOK_S)
-        found = await _look(runtime, case_id)
+        found = await _look(runtime, named)
     return found
 
 
-async def _answer(tx: Tx, store: RoutingStore, case_id: UUID, found: StoredAssignment) -> AssignmentAnswer:
-    return AssignmentAnswer.made(case_id, found.assignment, found.history, await _earlier(tx, store, found))
+async def _answer(tx: Tx, store: RoutingStore, found: StoredAssignment) -> AssignmentAnswer:
+    return AssignmentAnswer.made(found.case_id, found.assignment, found.history, await _earlier(tx, store, found))
 
 
 async def _earlier(tx: Tx, store: RoutingStore, found: StoredAssignment) -> Earlier | None:
@@ -119,9 +125,9 @@ def _patience(wait: str | None) -> float:
         raise Problem(422, "invalid", f"wait: {wrong}") from None
 
 
-def _not_yet(case_id: UUID) -> Problem:
+def _not_yet(named: UUID | str) -> Problem:
     detail = (
-        f"Case {case_id} has no team yet: routing has not seen it, or it does not exist. Ask again, or add ?wait=PT5S."
+        f"Case {named} has no team yet: routing has not seen it, or it does not exist. Ask again, or add ?wait=PT5S."
     )
     return Problem(404, "not-yet", detail, {"Retry-After": "1"})
 

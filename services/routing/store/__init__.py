@@ -1,7 +1,15 @@
 """All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
 
 from services.routing.store import audit, rulesets
-from services.routing.store.cases import RoutingStore, StoredAssignment, assignment, contact, ledger, newest_contacts
+from services.routing.store.cases import (
+    RoutingStore,
+    StoredAssignment,
+    assignment,
+    case_id,
+    contact,
+    ledger,
+    newest_contacts,
+)
 from services.routing.store.rulesets import TEAM, Listed, StoredRuleset, first_start
 from services.routing.store.tables import metadata
 
@@ -13,6 +21,7 @@ __all__ = [
     "StoredRuleset",
     "assignment",
     "audit",
+    "case_id",
     "contact",
     "first_start",
     "ledger",

@@ -40,6 +40,7 @@ COMPILED_KEPT = 16  # versions of the ruleset
 class StoredAssignment:
     """Who has a case, how it came there (oldest first), and the contact that the rules saw."""
 
+    case_id: UUID
     assignment: Assignment
     history: tuple[Step, ...]
     contact: ContactFacts | None
@@ -186,14 +187,16 @@ async def _save_contacts(tx: Tx, contacts: Sequence[tuple[UUID, ContactFacts]]) 
     if not contacts:
         return
     await tx.run(
-        "INSERT INTO contact (case_id, at, facts, erased) SELECT case_id, at, CAST(facts AS jsonb), erased"
+        "INSERT INTO contact (case_id, at, facts, erased, number)"
+        " SELECT case_id, at, CAST(facts AS jsonb), erased, number"
         " FROM unnest(CAST(:cases AS uuid[]), CAST(:times AS timestamptz[]), CAST(:facts AS text[]),"
-        " CAST(:erased AS boolean[])) AS n (case_id, at, facts, erased)"
+        " CAST(:erased AS boolean[]), CAST(:numbers AS text[])) AS n (case_id, at, facts, erased, number)"
         " ON CONFLICT (case_id) DO UPDATE SET facts = excluded.facts, erased = excluded.erased",
         cases=[case_id for case_id, _ in contacts],
         times=[facts.at for _, facts in contacts],
         facts=[to_json(facts) for _, facts in contacts],
         erased=[facts.erased for _, facts in contacts],
+        numbers=[facts.number for _, facts in contacts],
     )
 
 
@@ -257,7 +260,19 @@ async def assignment(tx: Tx, case_id: UUID) -> StoredAssignment | None:
              Because.model_validate(from_json(s.because)))
         for s in steps
     )  # fmt: skip
-    return StoredAssignment(standing, history, ContactFacts.model_validate_json(row.facts) if row.facts else None)
+    return StoredAssignment(
+        case_id, standing, history, ContactFacts.model_validate_json(row.facts) if row.facts else None
+    )
+
+
+async def case_id(tx: Tx, named: UUID | str) -> UUID | None:
+    """The id of a case that was named by its id or number; None where no contact came with that number."""
+    if isinstance(named, UUID):
+        return named
+    found: UUID | None = await tx.scalar(
+        "SELECT case_id FROM contact WHERE number = :number ORDER BY case_id LIMIT 1", number=named
+    )
+    return found
 
 
 async def contact(tx: Tx, case_id: UUID) -> ContactFacts | None:

@@ -56,6 +56,8 @@ Table(
     Column("at", _when, nullable=False),
     Column("facts", JSONB, nullable=False),
     Column("erased", Boolean, nullable=False),
+    Column("number", Text),  # of the case
+    Index("contact_number", "number"),
     Index("contact_newest", text("at DESC"), text("case_id DESC")),
 )
 Table(

@@ -26,7 +26,7 @@ from shared.contracts import duration
 from shared.contracts.words import ClockState
 from shared.db import Tx
 from shared.errors import Problem, invalid, not_found
-from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.http import CaseName, Cursor, Limit, Listing, allow, case_named, decode_cursor, encode_cursor
 from shared.runtime import Runtime
 
 MAX_COUNTED = 1_000  # intervals listed in one derivation
@@ -48,13 +48,15 @@ def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:
         return of_clock(clock, hours or BUILT_IN, runtime.clock.now())
 
     @router.get("/v1/cases/{case_id}/clocks")
-    async def of_case(case_id: UUID) -> Listing[ClockAnswer]:
+    async def of_case(case_id: CaseName) -> Listing[ClockAnswer]:
         """Every promise on the case, newest first. 404 `not-yet` where nothing of it has arrived."""
+        named = case_named(case_id)
         async with runtime.db.transaction() as tx:
-            found = await reads.clocks_of(tx, case_id)
+            known = named if isinstance(named, UUID) else await reads.case_id(tx, named)
+            found = await reads.clocks_of(tx, known) if known else []
             configured = await store.configuration.read(tx)
-            if not found and not await reads.knows(tx, case_id):
-                detail = f"Nothing of case {case_id} has arrived here yet. Repeat shortly, or check the id."
+            if not found and not (known and await reads.knows(tx, known)):
+                detail = f"Nothing of case {named} has arrived here yet. Repeat shortly, or check the id."
                 raise Problem(404, "not-yet", detail, {"Retry-After": "1"})
         return Listing(items=[shown(each, configured) for each in found])
 

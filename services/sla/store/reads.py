@@ -63,6 +63,14 @@ async def knows(tx: Tx, case_id: UUID) -> bool:
     return bool(await tx.scalar("SELECT count(*) FROM case_facts WHERE case_id = :id", id=case_id))
 
 
+async def case_id(tx: Tx, number: str) -> UUID | None:
+    """The case of a number such as ``C-4812``, once the contact that opened it has arrived."""
+    found: UUID | None = await tx.scalar(
+        "SELECT case_id FROM case_facts WHERE number = :number ORDER BY case_id LIMIT 1", number=number
+    )
+    return found
+
+
 async def clocks_of(tx: Tx, case_id: UUID) -> list[Clock]:
     """All clocks of a case, newest first."""
     rows = await tx.records(

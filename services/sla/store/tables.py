@@ -37,6 +37,7 @@ case_facts = Table(
     Column("open_clocks", Integer, nullable=False),
     Column("planned_with", BigInteger),
     Column("words", JSONB),  # what a message says, ready for when a timer fires
+    Index("case_facts_number", "number"),
     Index("case_facts_open", "case_id", postgresql_where=text("open_clocks > 0")),
     info={"storage": {"fillfactor": 80}},
 )

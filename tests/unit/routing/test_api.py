@@ -52,6 +52,17 @@ async def test_one_contact_has_a_team_from_the_first_start_on(routing: Routing) 
     assert found["because"]["text"] == "No rule matched, so the fallback applies: frontline"
 
 
+async def test_a_case_is_named_by_its_number_too(routing: Routing) -> None:
+    await routing.take(contact(1))
+    by_number = await routing.client.get("/v1/cases/C-1/assignment")
+    assert by_number.json() == (await routing.client.get(url(1))).json()
+    await put_teams(routing, "payments")
+    handed = await routing.client.post("/v1/cases/c-1/assignment", json={"team": "payments", "reason": "theirs"})
+    assert (handed.json()["case_id"], handed.json()["team"]) == (str(case(1)), "payments")
+    problem(await routing.client.get("/v1/cases/C-2/assignment"), 404, "not-yet")
+    problem(await routing.client.get("/v1/cases/4812x/assignment"), 422, "invalid")
+
+
 async def test_an_assignment_says_why_and_why_the_earlier_rules_did_not_match(routing: Routing) -> None:
     """CASES 31."""
     await with_vip_rules(routing)

@@ -108,6 +108,15 @@ class TestClocks:
             "The first reply is due Tue 03 Nov 14:00 UTC: 4 hours from Tue 03 Nov 10:00 by policy default."
         )
 
+    async def test_a_case_is_named_by_its_number_too(self, sla: Sla) -> None:
+        await opened(sla)
+        opening = (await sla.loaded()).opening
+        assert opening
+        listed = await sla.get(f"/v1/cases/{opening.number}/clocks")
+        assert listed == await sla.get(f"/v1/cases/{CASE}/clocks")
+        assert listed["items"]
+        assert (await sla.get("/v1/cases/C-999/clocks", 404))["type"].endswith("not-yet")
+
     async def test_a_case_of_which_nothing_arrived_says_not_yet(self, sla: Sla) -> None:
         problem = await sla.get(f"/v1/cases/{OTHER}/clocks", 404)
         assert problem["type"].endswith("not-yet")
