@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from services.notify.model import CaseState, Clock, Delivery, Page, Purpose, Silence
+from services.notify.model import QUIET, CaseState, Clock, Delivery, Page, Purpose, Silence
+from services.notify.model.specs import On
 from services.notify.oncall.targets import named
 
 
@@ -52,10 +53,17 @@ def outgoing(state: CaseState, delivery: Delivery, now: datetime) -> Outgoing:
     if delivery.purpose == Purpose.CALL:
         calling = [c for i in page.clocks if (c := state.clocks.get(i)) and c.calls(delivery.on)]
         if about not in calling:
-            about = min(calling, key=lambda c: (c.breached_at or c.due_at or c.started_at, str(c.id)), default=None)
+            about = min(calling, key=_urgency, default=None)
+    elif delivery.purpose == Purpose.UPDATE:  # the worst of it, or what it was about where all is over
+        open_ = [c for i in page.clocks if (c := state.clocks.get(i)) and c.calls(On.WARNED)]
+        about = min(open_, key=_urgency, default=about)
     return Outgoing(
         delivery, page, about, state.case_id, state.silences, spec.excerpt if spec is not None else True, now
     )
+
+
+def _urgency(clock: Clock) -> tuple[bool, datetime, str]:
+    return clock.breached_at is None, clock.breached_at or clock.due_at or clock.started_at, str(clock.id)
 
 
 def run(message: Outgoing) -> Outgoing:
@@ -68,7 +76,9 @@ def run(message: Outgoing) -> Outgoing:
 
 
 def recovered(message: Outgoing) -> Outgoing:
-    """Nothing is said about what is over."""
+    """Nothing is said about what is over, but that it is."""
+    if message.delivery.purpose in QUIET and message.page.id != message.delivery.page_id:
+        return replace(message, suppressed="A newer page of the case says more")
     if message.delivery.purpose != Purpose.CALL:
         return message
     if not message.page.live or message.page.id != message.delivery.page_id or message.clock is None:
@@ -79,7 +89,7 @@ def recovered(message: Outgoing) -> Outgoing:
 def mute(message: Outgoing) -> Outgoing:
     """A silence makes it wait until the silence ends; of several, the one that ends last."""
     covering = [each for each in message.silences if covers(each, message)]
-    if not covering:
+    if not covering or message.delivery.purpose in QUIET:
         return message
     last = max(covering, key=lambda each: (each.end, str(each.id)))
     return replace(message, held=Hold(last.end, f"Silenced by {last.author}: {last.reason}", last.id))

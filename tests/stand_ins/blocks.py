@@ -52,6 +52,9 @@ def _block(block: dict[str, Any]) -> Iterator[str]:
         for each in block.get("elements", []):
             yield from _text(each, 3000)
     elif kind == "actions":
+        names = [each.get("action_id") for each in block.get("elements", [])]
+        if len(set(names)) != len(names) or len(block.get("block_id", "")) > 255:
+            yield "action_ids must differ; a block_id has 255 characters at most"
         if not 1 <= len(block.get("elements", [])) <= 25:
             yield "1 to 25 items allowed: elements"
         for each in block.get("elements", []):
@@ -59,6 +62,9 @@ def _block(block: dict[str, Any]) -> Iterator[str]:
 
 
 def _button(button: dict[str, Any]) -> Iterator[str]:
+    if button.get("type") == "static_select":
+        yield from _menu(button)
+        return
     if button.get("type") != "button":
         yield f"unsupported element: {button.get('type')}"
         return
@@ -73,6 +79,20 @@ def _button(button: dict[str, Any]) -> Iterator[str]:
         yield "value, url or action_id is too long"
     if button.get("style", "primary") not in ("primary", "danger"):
         yield "style: primary or danger"
+
+
+def _menu(menu: dict[str, Any]) -> Iterator[str]:
+    if unknown := set(menu) - {"type", "placeholder", "action_id", "options", "confirm"}:
+        yield f"invalid additional property: {sorted(unknown)[0]}"
+    yield from _text(menu.get("placeholder"), 150, ("plain_text",))
+    if not 1 <= len(menu.get("options", [])) <= 100:
+        yield "1 to 100 items allowed: options"
+    for option in menu.get("options", []):
+        yield from _text(option.get("text"), 75, ("plain_text",))
+        if not 1 <= len(option.get("value", "")) <= 150:
+            yield "value must have 1 to 150 characters"
+    for name, limit in {"title": 100, "text": 300, "confirm": 30, "deny": 30}.items() if "confirm" in menu else ():
+        yield from _text(menu["confirm"].get(name), limit)
 
 
 def _text(text: Any, limit: int, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")) -> Iterator[str]:

@@ -45,6 +45,9 @@ class Behaviour:
 class Slack:
     log: TextIO | None = None
     posts: list[Post] = field(default_factory=list)
+    replies: list[Post] = field(default_factory=list)  # in threads only, unseen in the channel
+    updates: list[Post] = field(default_factory=list)
+    whispers: list[dict[str, Any]] = field(default_factory=list)  # answers to a press that one person sees
     refused: list[str] = field(default_factory=list)  # what Slack would not have taken, and why
     calls: int = 0
     behaviours: dict[str, Behaviour] = field(default_factory=dict)  # by channel; "" for the others
@@ -63,6 +66,7 @@ class Slack:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/behave", self._told_to_behave)
+        app.router.add_post("/respond", self._respond)
         app.router.add_route("*", "/api/{method}", self._answer)
         return app
 
@@ -82,6 +86,10 @@ class Slack:
         self.behave(**await request.json())
         return web.json_response({"ok": True})
 
+    async def _respond(self, request: web.Request) -> web.Response:
+        self.whispers.append(await request.json())
+        return web.json_response({"ok": True})
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
         method, body = request.match_info["method"], await _body(request)
@@ -93,7 +101,7 @@ class Slack:
             return web.Response(status=500, text="upstream connect error")
         if behaviour.mode in ("hang", "drop_before"):
             return await self._leave(request, behaviour.mode == "hang")
-        if wrong := _complaint(request, method, body):
+        if wrong := _complaint(request, method, body) or self._unknown(method, body):
             self.refused.append(wrong)
             self._write({"method": "refused", "called": method, "why": wrong})
             error, _, details = wrong.partition(": ")
@@ -104,6 +112,13 @@ class Slack:
         if behaviour.mode in POSTED_FIRST:
             return await self._leave(request, behaviour.mode == "hang_after")
         return web.json_response({"ok": True, **answer})
+
+    def _unknown(self, method: str, body: dict[str, Any]) -> str:
+        """Why there is nothing to change or to answer."""
+        stamps = {message["ts"] for message in self._messages.get(str(body.get("channel")), [])}
+        if method == "chat.update" and body.get("ts") not in stamps:
+            return "message_not_found"
+        return "thread_not_found" if body.get("thread_ts") and body["thread_ts"] not in stamps else ""
 
     def _behaviour(self, channel: str) -> Behaviour:
         found = self.behaviours.get(channel) or self.behaviours.get("") or Behaviour()
@@ -126,13 +141,26 @@ class Slack:
         stamp = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
         channel, metadata = str(body["channel"]), cast("dict[str, Any]", body.get("metadata") or {})
         key = str(metadata.get("event_payload", {}).get("delivery_id", ""))
-        self.posts.append(Post(at, channel, key, body))
+        unseen = body.get("thread_ts") and str(body.get("reply_broadcast", "")).lower() not in ("1", "true")
+        (self.replies if unseen else self.posts).append(Post(at, channel, key, body))
         message = {**body, "ts": stamp, "type": "message"}
+        if unseen:
+            return {"channel": channel, "ts": stamp, "message": message}
         self._messages.setdefault(channel, []).append(message)
         return {"channel": channel, "ts": stamp, "message": message}
 
     def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
-        return {"channel": body.get("channel"), "ts": body.get("ts")}
+        channel, metadata = str(body["channel"]), cast("dict[str, Any]", body.get("metadata") or {})
+        key = str(metadata.get("event_payload", {}).get("delivery_id", ""))
+        self.updates.append(Post(self._clock.now(), channel, key, body))
+        for message in self._messages.get(channel, []):
+            if message["ts"] == body.get("ts"):
+                message.update(body)
+        return {"channel": channel, "ts": body.get("ts")}
+
+    def standing(self, channel: str) -> list[dict[str, Any]]:
+        """The messages of a channel as they look now, the oldest first."""
+        return self._messages.get(channel, [])
 
     def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"messages": self._messages.get(str(body.get("channel", "")), [])[::-1], "has_more": False}
@@ -148,7 +176,7 @@ def _complaint(request: web.Request, method: str, body: dict[str, Any]) -> str:
     authorization = request.headers.get("Authorization", "")
     if not authorization.startswith("Bearer xox"):
         return "invalid_auth" if authorization else "not_authed"
-    if method != "chat.postMessage":
+    if method not in ("chat.postMessage", "chat.update"):
         return ""
     if not body.get("channel"):
         return "channel_not_found"

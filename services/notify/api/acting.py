@@ -1,6 +1,7 @@
 """Pages: what they are, and acting on them. Each act may be repeated: the second answers the same."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -44,16 +45,30 @@ class HandingOver(Acting):
     reason: Reason
 
 
-async def act(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> reads.StoredPage:
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of an act. ``text`` says it; ``changed``: it is in the page's history now."""
+
+    page: reads.StoredPage
+    text: str
+    changed: bool
+
+
+async def attempt(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> Done:
     """Decide about a page, and give it as it is then. Raises a 404 problem."""
     async with runtime.unit() as work:
         found = await reads.page(work.tx, page_id)
         if found is None:
             raise not_found("page", page_id)
         await work.lock([found.case_id])
-        await work.apply([Input(found.case_id, command)])
+        [decision] = await work.apply([Input(found.case_id, command)])
         after = await reads.page(work.tx, page_id)
-    return after or found
+    return Done(after or found, decision.because.text, bool(decision.state.history))
+
+
+async def act(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> reads.StoredPage:
+    """The same for whom the page is answer enough."""
+    return (await attempt(runtime, page_id, command)).page
 
 
 def router(runtime: Runtime[CaseState]) -> APIRouter:

@@ -1,22 +1,33 @@
 """Slack's buttons. A request counts only with Slack's signature, at most five minutes old."""
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+import httpx
+import structlog
 from fastapi import APIRouter, Request, Response
 from slack_sdk.signature import Clock as SlackClock
 from slack_sdk.signature import SignatureVerifier
 
-from services.notify.api.acting import act
+from services.notify.api.acting import attempt
 from services.notify.model import CaseState
-from services.notify.model.commands import Acknowledge
-from services.notify.senders.slack import ACKNOWLEDGE
+from services.notify.model.commands import Acknowledge, HandOver, Snooze
+from services.notify.senders.blocks import ACKNOWLEDGE, HAND_OVER, PAGE, SNOOZE, SNOOZES, escape
 from services.notify.store import reads
 from shared.clock import Clock
+from shared.contracts import duration
+from shared.egress import Egress
 from shared.errors import Problem, invalid
 from shared.runtime import Runtime
+
+ANSWER_S = 2.0  # Slack waits three seconds in all
+MAX_ANSWER = 3_000  # characters
+
+log = structlog.get_logger()
 
 _FORM = {
     "requestBody": {
@@ -41,18 +52,24 @@ class _Now(SlackClock):
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=["slack"])
     secret = runtime.settings.slack_signing_secret
+    answer = _Answer(runtime.settings.slack_api_url, Egress(runtime.settings.egress_allow))
 
     @routes.post("/v1/slack/interactions", openapi_extra=_FORM)
     async def interaction(request: Request) -> Response:
-        """A button was pressed. Answered at once with an empty 200, as Slack asks."""
+        """A button was pressed, a choice made. Answered at once with an empty 200, as Slack asks."""
         body = await request.body()
         if secret is None:
             raise Problem(403, "forbidden", "SLACK_SIGNING_SECRET is not set, so nothing from Slack can be trusted.")
         _verify(SignatureVerifier(secret.get_secret_value(), _Now(runtime.clock)), body, request)
         payload = _payload(body)
+        who, troubles = await _who(runtime, payload), []
         for action in payload.get("actions") or ():
-            if isinstance(action, dict) and action.get("action_id") == ACKNOWLEDGE:
-                await _acknowledge(runtime, payload, action)
+            for page_id, command in _commands(action, who, runtime.clock.now()) if isinstance(action, dict) else ():
+                done = await attempt(runtime, page_id, command)
+                if not done.changed:
+                    troubles.append(f"{done.page.case_number or 'The case'}: {done.text}")
+        if troubles:
+            await answer.privately(payload.get("response_url"), "\n".join(troubles))
         return Response(status_code=200)
 
     return routes
@@ -78,14 +95,54 @@ def _payload(body: bytes) -> dict[str, Any]:
     return found
 
 
-async def _acknowledge(runtime: Runtime[CaseState], payload: dict[str, Any], action: dict[str, Any]) -> None:
-    try:
-        page_id = UUID(str(action.get("value")))
-    except ValueError:
-        raise invalid("actions.value: the id of a page is expected") from None
+async def _who(runtime: Runtime[CaseState], payload: dict[str, Any]) -> str:
+    """The person with this ``slack_user``; else what Slack calls them."""
     user = payload.get("user")
     user = user if isinstance(user, dict) else {}
     async with runtime.db.transaction() as tx:
         person = await reads.person_of_slack_user(tx, str(user.get("id", "")))
-    by = person or str(user.get("username") or user.get("id") or "somebody in Slack")[:200]
-    await act(runtime, page_id, Acknowledge(page_id, by, "slack"))
+    return person or str(user.get("name") or user.get("username") or user.get("id") or "somebody in Slack")[:200]
+
+
+def _commands(
+    action: dict[str, Any], who: str, now: datetime
+) -> Iterator[tuple[UUID, Acknowledge | Snooze | HandOver]]:
+    """What a press asks for, page by page. Raises a 422 problem on what no button of ours sends."""
+    kind = str(action.get("action_id", "")).partition(":")[0]
+    chosen = action.get("selected_option")
+    value = str(chosen.get("value", "") if isinstance(chosen, dict) else action.get("value", ""))
+    if kind == ACKNOWLEDGE:
+        for page_id in value.split(","):
+            yield _page(page_id), Acknowledge(_page(page_id), who, "slack")
+    elif (kind == SNOOZE and value in SNOOZES) or (kind == HAND_OVER and value):
+        one = _page(str(action.get("block_id", "")).removeprefix(PAGE))
+        if kind == SNOOZE:
+            yield one, Snooze(one, who, now + duration.parse(value), "slack")
+        else:
+            yield one, HandOver(one, who, value[:63], "asked for in Slack", "slack")
+
+
+def _page(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise invalid("actions: the id of a page is expected") from None
+
+
+class _Answer:
+    """Says something to whoever pressed, and to nobody else, at the address that Slack gave with the press."""
+
+    def __init__(self, api_url: str, egress: Egress) -> None:
+        self._hosts = {"hooks.slack.com", urlsplit(api_url).hostname}
+        self._egress = egress
+
+    async def privately(self, url: object, text: str) -> None:
+        """Best effort: the act is done or not, whether its answer arrives or not."""
+        if not isinstance(url, str) or urlsplit(url).hostname not in self._hosts:
+            return
+        said = {"response_type": "ephemeral", "replace_original": False, "text": escape(text, MAX_ANSWER)}
+        try:
+            async with self._egress.client(httpx.Timeout(ANSWER_S), 1) as client:
+                await client.post(url, json=said)
+        except httpx.HTTPError as error:
+            log.info("an answer to a press in Slack did not arrive", error=type(error).__name__)

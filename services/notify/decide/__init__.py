@@ -10,6 +10,7 @@ from typing import Any
 from services.notify.decide import deliver
 from services.notify.decide.draft import Draft
 from services.notify.decide.escalate import advance, begin_anew, call, move, resolve_page, unserved
+from services.notify.decide.follow import follow
 from services.notify.model import METRICS, CaseState, Clock, Facts
 from services.notify.model.commands import Acknowledge, Claim, HandOver, Recorded, Resolve, Retry, Snooze, Unmute
 from services.notify.model.specs import On
@@ -70,6 +71,7 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
             deliver.unmute(d, what)
         case Acknowledge() | Resolve() | Snooze() | HandOver():
             _command(d, what)
+    follow(d, len(state.history))
     return d.done()
 
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 from services.notify import stages
 from services.notify.decide.draft import Draft, unsent
 from services.notify.decide.escalate import Ask, forward, nowhere, other_way, send
-from services.notify.model import CATCH_ALL, METRICS, Attempt, Block, Delivery, Purpose, Target, Way
+from services.notify.decide.follow import catch_up
+from services.notify.model import CATCH_ALL, METRICS, QUIET, Attempt, Block, Delivery, Purpose, Target, Way
 from services.notify.model.commands import Claim, Outcome, Recorded, Retry, Unmute
 from services.notify.model.specs import On
 from services.notify.oncall.targets import again, title
@@ -18,6 +19,7 @@ FIRST_BACKOFF = timedelta(seconds=1)  # doubles with each try
 LONGEST_BACKOFF = timedelta(minutes=1)
 MAX_TRIES = 8  # about two minutes
 GIVE_UP_AFTER = timedelta(minutes=5)  # also where a provider only asks us to wait
+QUIET_GIVES_UP_AFTER = timedelta(hours=1)  # nobody waits for it, and no step comes in its place
 
 _JITTER_STEPS = 1 << 16
 
@@ -123,17 +125,19 @@ def _sent(d: Draft, delivery: Delivery, outcome: Outcome) -> None:
     sent = replace(delivery, state=DeliveryState.SENT, sent_at=d.now, receipt=outcome.receipt, reason=None)
     d.put([sent])
     d.say(f"{title(d.state.configuration, sent.target)} was told by {sent.way}.", attempts=sent.attempts)
-    if d.page.id == sent.page_id:
+    if d.page.id == sent.page_id and sent.purpose not in QUIET:
         d.emit(PageSent, delivery_id=sent.id, target=sent.target)
         correct(d)
+        catch_up(d, sent)
 
 
 def _again(d: Draft, delivery: Delivery, outcome: Outcome, state: DeliveryState) -> None:
     """Try later: after what the provider asks for, or a doubling pause with jitter; or give up."""
     tries = delivery.tries + (outcome.retry_after is None)
     wait = outcome.retry_after if outcome.retry_after is not None else backoff(delivery, tries)
-    give_up = (delivery.since or d.now) + GIVE_UP_AFTER
-    if tries >= MAX_TRIES or d.now + wait > give_up:
+    quiet = delivery.purpose in QUIET
+    give_up = (delivery.since or d.now) + (QUIET_GIVES_UP_AFTER if quiet else GIVE_UP_AFTER)
+    if (tries >= MAX_TRIES and not quiet) or d.now + wait > give_up:
         perhaps = "; it may have arrived" if delivery.lost else ""
         d.put([delivery])
         _fail(d, delivery, f"{outcome.detail}, after {delivery.attempts} attempts{perhaps}")
@@ -160,7 +164,7 @@ def _fail(d: Draft, delivery: Delivery, why: str) -> None:
     failed = replace(d.state.deliveries[delivery.id], state=DeliveryState.FAILED, reason=why, token=None)
     d.put([replace(failed, claimed_until=None)])
     d.say(f"{title(d.state.configuration, failed.target)} could not be told by {failed.way}: {why}.")
-    if d.page.id != failed.page_id:
+    if d.page.id != failed.page_id or failed.purpose in QUIET:
         return
     d.write("failed")
     d.trouble(f"{failed.target} by {failed.way}: {why}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.notify.model import UNFINISHED, Block, CaseState, Clock, Delivery, Entry, Page
+from services.notify.model import QUIET, UNFINISHED, Block, CaseState, Clock, Delivery, Entry, Page
 from services.notify.model.plan import timers
 from shared.contracts.decision import CancelTimer, Decision, SetTimer
 from shared.contracts.envelope import Because, EventData
@@ -86,8 +86,9 @@ class Draft:
         self.put(replace(each, state=DeliveryState.SUPPRESSED, reason=why + _perhaps(each)) for each in waiting)
 
     def waiting(self) -> list[Delivery]:
-        """Unsent messages of the page in hand."""
-        return [each for each in self.state.deliveries.values() if each.page_id == self.page.id and unsent(each)]
+        """Unsent calls of the page in hand, and what corrects them."""
+        page_id, every = self.page.id, self.state.deliveries.values()
+        return [each for each in every if each.page_id == page_id and unsent(each) and each.purpose not in QUIET]
 
     def done(self) -> Decision[CaseState]:
         return Decision(self.state, self.because, tuple(self.events), tuple(_difference(self._before, self.state.page)))

@@ -4,30 +4,42 @@ The order and the style are one: what is wrong and by how much, which case, the 
 it came here, why you, who is next. Times are in the reader's zone. No ids, no ISO durations.
 """
 
-import unicodedata
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.notify import oncall, stages
-from services.notify.message.times import Reader, due, reader_of, when
-from services.notify.model import CATCH_ALL, METRICS, CaseState, Clock, Delivery, Purpose
-from services.notify.model.plan import timers
-from services.notify.model.specs import On
-from services.notify.oncall.targets import person_title, resolve, title
-from shared.contracts import duration
+from services.notify import stages
+from services.notify.message.fields import cut, fields, what
+from services.notify.message.times import reader_of, when
+from services.notify.model import METRICS, CaseState, Clock, Delivery, Purpose
+from services.notify.model.threads import root_of
 from shared.contracts.clocks import CaseSummary
-from shared.contracts.envelope import Because
-from shared.contracts.words import DeliveryState, PageState
+from shared.contracts.words import PageState
+
+__all__ = ["Message", "Row", "build", "cut"]
 
 MAX_SUBJECT = 90  # characters of the customer's words in a headline
 MAX_QUOTE = 220
-MAX_REASON = 300
-MAX_OTHERS = 3  # other promises of the case that are named
+MAX_LINE = 500
+MAX_URL = 2_000
+MAX_TEAMS = 100  # that a page can be handed to from a message: what a menu of Slack holds
 
-_UNDIRECTED = str.maketrans("", "", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_URL = re.compile(r"https?://[^\s<>\"'`|\\^{}\x00-\x20\x7f]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case of a digest. ``over``: it needs nobody any more."""
+
+    page_id: UUID
+    number: str
+    text: str
+    url: str | None
+    over: bool
+    can_acknowledge: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,11 @@ class Message:
     sentences: tuple[str, ...]  # the same for readers of prose
     case_url: str | None
     can_acknowledge: bool
+    live: bool = True  # the page is not resolved, so it can be snoozed and handed over
+    teams: tuple[str, ...] = ()  # that it can be handed to
+    follows: str | None = None  # the provider's name for the page's first message there
+    lines: tuple[str, ...] = ()  # what happened, of purpose ``history``
+    rows: tuple[Row, ...] = ()  # the cases of a digest
     facts: dict[str, Any] = field(default_factory=dict)  # for machines
 
 
@@ -57,48 +74,49 @@ def build(state: CaseState, delivery: Delivery, now: datetime) -> Message:
         raise LookupError(f"delivery {delivery.id} is about nothing that is known")
     subject = cut(summary.subject, MAX_SUBJECT) if passed.words else ""
     quote = cut(summary.excerpt, MAX_QUOTE) if passed.words else ""
-    what = _what(clock, delivery.purpose, now)
+    wrong = what(clock, delivery.purpose, now)
     reader = reader_of(state, delivery, clock)
-    fields = _fields(state, delivery, clock, summary, reader, now)
+    lines = fields(state, delivery, clock, summary, reader, now)
     tier = f" ({summary.customer_tier})" if summary.customer_tier else ""
+    calls, page = delivery.purpose in (Purpose.CALL, Purpose.UPDATE), passed.page
+    root = root_of(state, delivery)
     return Message(
         delivery_id=delivery.id,
         page_id=delivery.page_id,
         purpose=delivery.purpose,
-        lock=f"{summary.number} {what}{_colon(subject)}{tier}",
-        headline=f"{what[0].upper()}{what[1:]}{_colon(subject)}",
+        lock=f"{summary.number} {wrong}{_colon(subject)}{tier}",
+        headline=f"{wrong[0].upper()}{wrong[1:]}{_colon(subject)}",
         subject=f"{summary.number}{_colon(subject)}" if subject else f"{summary.number} needs an answer",
         context=_context(summary),
         quote=quote or None,
-        fields=tuple(fields),
-        sentences=tuple(_sentences(summary, clock, what, quote, fields)),
-        case_url=summary.url,
-        can_acknowledge=delivery.purpose == Purpose.CALL and passed.page.state != PageState.ACKNOWLEDGED,
+        fields=tuple(lines),
+        sentences=tuple(_sentences(summary, clock, wrong, quote, lines)),
+        case_url=link(summary.url),
+        can_acknowledge=calls and page.state in (PageState.OPEN, PageState.EXHAUSTED),
+        live=calls and page.live,
+        teams=_teams(state),
+        follows=delivery.follows or (root.receipt if root else None),
+        lines=tuple(f"{when(each.at, reader, now)} {cut(each.text, MAX_LINE)}" for each in delivery.lines),
         facts=_facts(state, passed, clock, summary, subject, quote),
     )
 
 
-def cut(text: str, limit: int) -> str:
-    """The customer's words on one line, without control or direction characters, at most ``limit`` characters."""
-    line = " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
-    line = line.translate(_UNDIRECTED)
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+def link(url: str | None) -> str | None:
+    """An address that a button may lead to: http or https, nothing hidden in it."""
+    if url is None or len(url) > MAX_URL or not _URL.fullmatch(url):
+        return None
+    return url
 
 
 def _colon(text: str) -> str:
     return f": {text}" if text else ""
 
 
-def _what(clock: Clock, purpose: Purpose, now: datetime) -> str:
-    """``first reply 5 min late``"""
-    name = METRICS[clock.metric]
-    if purpose == Purpose.WITHDRAWN:
-        return f"{name} was in time after all"
-    if clock.breached_at is not None:
-        return f"{name} {duration.words(max(now, clock.breached_at) - clock.breached_at)} late"
-    if clock.due_at is None:
-        return f"{name} at risk"
-    return f"{name} due in {duration.words(clock.due_at - now)}" if clock.due_at > now else f"{name} due now"
+def _teams(state: CaseState) -> tuple[str, ...]:
+    """Teams that we know of, but for the one that has the case."""
+    named = {team for policy in state.configuration.policies.values() for team in policy.spec.teams}
+    known = named | set(state.facts.teams_seen)
+    return tuple(sorted(known - {state.page.team if state.page else None}))[:MAX_TEAMS]
 
 
 def _context(summary: CaseSummary) -> tuple[str, ...]:
@@ -106,105 +124,6 @@ def _context(summary: CaseSummary) -> tuple[str, ...]:
     name = cut(summary.customer_name or "", 60) or "a customer"
     who = f"{name} ({about})" if about else name
     return tuple(part for part in (summary.number, who, str(summary.priority), summary.team) if part)
-
-
-def _fields(
-    state: CaseState, delivery: Delivery, clock: Clock, summary: CaseSummary, reader: Reader, now: datetime
-) -> list[tuple[str, str]]:
-    if delivery.purpose == Purpose.WITHDRAWN:
-        why = cut(clock.ended_because or "A reply that was in time arrived late", MAX_REASON)
-        return [("Withdrawn", f"the earlier message about {summary.number} was wrong, nothing is owed"), ("Why", why)]
-    page = state.page
-    if page is None:
-        raise LookupError(f"case {state.case_id} has no page")
-    found = [("Due", due(clock, reader, now))]
-    if others := _others(state, clock, now):
-        found.append(("Also", others))
-    if summary.routed is not None:
-        found.append(("Routed", _routed(summary.routed)))
-    if you := _you(state, delivery, reader, now):
-        found.append(("You", you))
-    if page.state == PageState.ACKNOWLEDGED and page.acknowledged_at is not None:
-        who = person_title(state.configuration, page.acknowledged_by or "somebody")
-        found.append(("Acknowledged", f"by {who} {when(page.acknowledged_at, reader, now)}"))
-    elif delivery.target == CATCH_ALL:
-        found.append(("Why", cut(_why_nowhere(state, delivery), MAX_REASON)))
-    if upcoming := _next(state, reader, now):
-        found.append(("Next", upcoming))
-    return found
-
-
-def _routed(because: Because) -> str:
-    """``by enterprise-payouts: tier is enterprise``"""
-    rule, text = because.facts.get("rule"), cut(because.text, MAX_REASON).rstrip(".")
-    return f"by {text}" if isinstance(rule, str) and text.startswith(rule) else text
-
-
-def _others(state: CaseState, clock: Clock, now: datetime) -> str:
-    page = state.page
-    others = [
-        c
-        for i in (page.clocks if page else ())
-        if i != clock.id and (c := state.clocks.get(i)) is not None and c.calls(On.WARNED)
-    ]
-    others.sort(key=lambda c: (c.breached_at or c.due_at or c.started_at, str(c.id)))
-    return "; ".join(_what(c, Purpose.CALL, now) for c in others[:MAX_OTHERS])
-
-
-def _you(state: CaseState, delivery: Delivery, reader: Reader, now: datetime) -> str:
-    """Why this person, and who did not take it before."""
-    kind, _, name = delivery.target.partition(":")
-    if kind != "person":
-        return ""
-    via_kind, _, via = (delivery.via or "").partition(":")
-    reason = "are named in the escalation policy"
-    if via_kind == "schedule" and (rota := state.configuration.schedules.get(via)) is not None:
-        shifts = [s for s in oncall.on_call(rota.schedule, rota.overrides, now) if s.person == name]
-        reason = f"are on call until {when(shifts[0].end, reader, now)}" if shifts else f"were on call for {via}"
-    told = {each.target for each in state.deliveries.values() if _told_before(each, delivery)}
-    places = [title(state.configuration, key) for key in sorted(told) if key.startswith("destination:")]
-    people = [title(state.configuration, key) for key in sorted(told) if key.startswith("person:")]
-    silent = [f"nobody acknowledged in {_and(places)}"] if places else []
-    silent += [f"{_and(people)} did not acknowledge"] if people else []
-    return "; ".join([reason, *silent])
-
-
-def _told_before(each: Delivery, now: Delivery) -> bool:
-    return (
-        each.page_id == now.page_id
-        and each.cycle == now.cycle
-        and each.purpose == Purpose.CALL
-        and each.state == DeliveryState.SENT
-        and each.target != now.target
-    )
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _why_nowhere(state: CaseState, delivery: Delivery) -> str:
-    page = state.page
-    if delivery.cause == "exhausted":
-        return "every step ran and nobody acknowledged"
-    return page.troubles[-1] if page and page.troubles else "nobody else could be told"
-
-
-def _next(state: CaseState, reader: Reader, now: datetime) -> str:
-    """``Li at 03:13``"""
-    page = state.page
-    coming = sorted(timers(page).values(), key=lambda t: (t.due_at, t.step))
-    if page is None or not coming:
-        return ""
-    step, at = coming[0].step, coming[0].due_at
-    moment = when(at, reader, now)
-    if step == "reopen":
-        return f"pages again at {moment}"
-    if step == "exhaust":
-        return f"the catch-all at {moment}"
-    targets, _ = resolve(state.configuration, page.policy.spec.steps[int(step.split(":")[1])].notify, at)
-    names = [title(state.configuration, each.key) for each in targets]
-    return f"{_and(names)} at {moment}" if names else f"nobody can be reached at {moment}"
 
 
 def _sentences(

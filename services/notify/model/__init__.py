@@ -32,6 +32,19 @@ class Purpose(StrEnum):
 
     CALL = "call"  # for attention
     WITHDRAWN = "withdrawn"  # an earlier call was wrong: the reply had been in time
+    UPDATE = "update"  # an earlier message shows what has become of its page
+    HISTORY = "history"  # what happened since, in the thread of an earlier message
+
+
+QUIET = frozenset({Purpose.UPDATE, Purpose.HISTORY})  # they call nobody: silences let them pass, no step waits for them
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that happened to a page, as its history says it."""
+
+    at: datetime
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +221,8 @@ class Delivery:
     claimed_until: datetime | None = None
     sent_at: datetime | None = None
     receipt: str | None = None  # the provider's name for the message
+    follows: str | None = None  # the provider's name for the earlier message that this one changes or answers
+    lines: tuple[Line, ...] = ()  # what a message of purpose ``history`` says
 
 
 @dataclass(frozen=True, slots=True)

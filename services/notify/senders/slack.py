@@ -1,21 +1,18 @@
-"""Slack: Block Kit by ``chat.postMessage``. Nothing of the customer's words reaches mrkdwn unescaped."""
+"""Slack: the first message of a page in a channel is posted, later ones answer it in its thread, changes update it."""
 
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from services.notify.message import Message
+from services.notify.model import Purpose
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import SlackSpec
 from services.notify.senders import Parcel
 from services.notify.senders.answers import of_status
-
-MAX_HEADER = 150  # characters; these are Slack's own limits
-MAX_SECTION = 3_000
-MAX_TEXT = 3_000
-ACKNOWLEDGE = "acknowledge"  # the action_id of the button
+from services.notify.senders.blocks import MAX_TEXT, draw, escape
 
 _ADVICE = {
     "channel_not_found": "invite the bot to the channel, or correct its name",
@@ -27,8 +24,12 @@ _ADVICE = {
     "token_expired": "SLACK_TOKEN expired: set a new one",
     "account_inactive": "the bot was removed from the workspace: install it again",
     "missing_scope": "give the bot the scope chat:write",
+    "message_not_found": "the message was deleted in Slack",
+    "cant_update_message": "the message is not the bot's own",
+    "edit_window_closed": "the workspace lets nobody edit a message this old",
     "user_not_found": "correct the person's slack_user",
 }
+_NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message", "channel_not_found"})
 _TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 
 
@@ -45,7 +46,7 @@ class SlackSender:
         if not self._token:
             return Outcome("refused", "SLACK_TOKEN is not set: set it, or reach people by email")
         try:
-            answer = await self._client().chat_postMessage(channel=parcel.address.channel, **content(parcel))
+            answer = await self._say(parcel, parcel.address.channel)
         except SlackApiError as error:
             return _refusal(error, parcel)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -58,6 +59,24 @@ class SlackSender:
         except (aiohttp.ClientError, ConnectionError) as error:
             return Outcome("lost", f"the connection to Slack broke before its answer: {type(error).__name__}")
         return Outcome("sent", "Slack took it", receipt=f"{answer.get('channel')}/{answer.get('ts')}")
+
+    async def _say(self, parcel: Parcel, channel: str) -> AsyncSlackResponse:
+        """Raises ``SlackApiError``."""
+        message, client = parcel.message, self._client()
+        there, _, stamp = (message.follows or "").rpartition("/")  # Slack's own name of the channel, and the message's
+        if message.purpose == Purpose.UPDATE:
+            return await client.chat_update(channel=there, ts=stamp, **content(parcel))
+        if not stamp:
+            return await client.chat_postMessage(channel=channel, **_posted(parcel))
+        aloud = message.purpose != Purpose.HISTORY  # a later call is seen in the channel too
+        try:
+            return await client.chat_postMessage(
+                channel=there, thread_ts=stamp, reply_broadcast=aloud, **_posted(parcel)
+            )
+        except SlackApiError as error:
+            if not aloud or _code(error) not in _NO_THREAD:
+                raise
+            return await client.chat_postMessage(channel=channel, **_posted(parcel))
 
     def _client(self) -> AsyncWebClient:
         if self._session is None:
@@ -73,12 +92,11 @@ class SlackSender:
 def _refusal(error: SlackApiError, parcel: Parcel) -> Outcome:
     response: Any = error.response
     status = getattr(response, "status_code", None) or getattr(response, "status", None) or 200
-    data = getattr(response, "data", None)
     by_status = of_status("Slack", status, response.headers.get("Retry-After"), parcel.at)
     if by_status is not None:
         return by_status
-    code = data.get("error") if isinstance(data, dict) else None
-    if not isinstance(code, str):
+    code = _code(error)
+    if code is None:
         return Outcome("later", "Slack answered with something that is not JSON")
     if code in _TEMPORARY or code in ("ratelimited", "rate_limited"):
         return Outcome("later", f"Slack answered {code}")
@@ -87,68 +105,20 @@ def _refusal(error: SlackApiError, parcel: Parcel) -> Outcome:
     )
 
 
+def _code(error: SlackApiError) -> str | None:
+    data = getattr(error.response, "data", None)
+    code = data.get("error") if isinstance(data, dict) else None
+    return code if isinstance(code, str) else None
+
+
 def content(parcel: Parcel) -> dict[str, Any]:
-    """Everything of a post but the channel. ``text`` is what a lock screen shows."""
+    """Everything of a message but where it goes. ``text`` is what a lock screen shows."""
     message = parcel.message
-    return {
-        "text": escape(message.lock, MAX_TEXT),
-        "blocks": blocks(message),
-        "metadata": {"event_type": "tocsin_delivery", "event_payload": {"delivery_id": str(parcel.key)}},
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
+    metadata = {"event_type": "tocsin_delivery", "event_payload": {"delivery_id": str(parcel.key)}}
+    if message.purpose == Purpose.HISTORY:
+        return {"text": escape("\n".join(message.lines), MAX_TEXT), "metadata": metadata}
+    return {"text": escape(message.lock, MAX_TEXT), "blocks": draw(message), "metadata": metadata}
 
 
-def blocks(message: Message) -> list[dict[str, Any]]:
-    drawn: list[dict[str, Any]] = [
-        {
-            "type": "header",
-            "text": {"type": "plain_text", "text": escape(message.headline, MAX_HEADER), "emoji": False},
-        },
-        {"type": "context", "elements": [_mrkdwn(escape(" · ".join(message.context), MAX_SECTION))]},
-    ]
-    if message.quote:
-        drawn.append({"type": "section", "text": _mrkdwn("> " + escape(message.quote, MAX_SECTION - 2))})
-    if message.fields:
-        share = MAX_SECTION // len(message.fields)
-        lines = [f"*{label}* {escape(text, share - len(label) - 4)}" for label, text in message.fields]
-        drawn.append({"type": "section", "text": _mrkdwn("\n".join(lines))})
-    if buttons := _buttons(message):
-        drawn.append({"type": "actions", "elements": buttons})
-    return drawn
-
-
-def _mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text, "verbatim": True}  # verbatim: no links or mentions made of plain words
-
-
-def _buttons(message: Message) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if message.can_acknowledge:
-        found.append(_button("Acknowledge", action_id=ACKNOWLEDGE, value=str(message.page_id), style="primary"))
-    if message.case_url:
-        found.append(_button("Open", action_id="open", url=message.case_url))
-    return found
-
-
-def _button(text: str, **more: str) -> dict[str, Any]:
-    return {"type": "button", "text": _plain(text), **more}
-
-
-def _plain(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def escape(text: str, limit: int) -> str:
-    """For Slack: ``<!channel>`` arrives as text. At most ``limit`` characters, and no entity is cut in half."""
-    written = _escaped(text)
-    if len(written) <= limit:
-        return written
-    while len(written) >= limit:
-        text = text[: -max(1, (len(written) - limit) // len("&amp;"))]
-        written = _escaped(text)
-    return written + "…"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _posted(parcel: Parcel) -> dict[str, Any]:
+    return {**content(parcel), "unfurl_links": False, "unfurl_media": False}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Page, Policy, Purpose, Silence
+from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Line, Page, Policy, Purpose, Silence
 from services.notify.model.specs import EscalationPolicySpec, On
 from services.notify.store import tables
 from services.notify.store.configuration import build
@@ -181,7 +181,10 @@ async def _deliveries(tx: Tx, case_ids: Sequence[UUID], page_ids: Sequence[UUID]
 
 
 def delivery_of(row: Row[Any]) -> Delivery:
-    return of_row(Delivery, row, purpose=Purpose(row.purpose), on=On(row.on), state=DeliveryState(row.state))
+    said = from_json(row.lines) if row.lines is not None else ()
+    lines = tuple(Line(datetime.fromisoformat(each["at"]), each["text"]) for each in said)
+    purpose, on, state = Purpose(row.purpose), On(row.on), DeliveryState(row.state)
+    return of_row(Delivery, row, purpose=purpose, on=on, state=state, lines=lines)
 
 
 async def _clocks(tx: Tx, case_ids: Sequence[UUID], known: set[UUID]) -> dict[UUID, dict[UUID, Clock]]:

@@ -144,6 +144,8 @@ delivery = Table(
     Column("claimed_until", _when),
     Column("sent_at", _when),
     Column("receipt", Text),
+    Column("follows", Text),
+    Column("lines", JSONB),
     Index("delivery_page", "page_id"),
     Index("delivery_created", "created_at", "id"),
     Index("delivery_due", "lane", "next_at", "id", postgresql_where=_unfinished),

@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.notify.decide import decide
-from services.notify.model import CaseState, Configuration, Delivery, Page, Policy, Rota
+from services.notify.model import QUIET, CaseState, Configuration, Delivery, Page, Policy, Rota
 from services.notify.model.commands import Claim, Outcome, Recorded
 from services.notify.model.rota import Layer, Override, Schedule
 from services.notify.model.specs import (
@@ -138,6 +138,7 @@ class World:
     timers: dict[tuple[UUID, str], SetTimer] = field(default_factory=dict)
     claims: int = 0
     sent: list[tuple[datetime, Delivery]] = field(default_factory=list)
+    followed: list[tuple[datetime, Delivery]] = field(default_factory=list)  # what called nobody
 
     def tell(self, *happened: EventData) -> "World":
         for data in happened:
@@ -183,7 +184,8 @@ class World:
             delivery = waiting[0]
             token = self.claim(delivery)
             if self.state.deliveries[delivery.id].token == token:
-                self.sent.append((self.now, self.state.deliveries[delivery.id]))
+                to = self.followed if delivery.purpose in QUIET else self.sent
+                to.append((self.now, self.state.deliveries[delivery.id]))
                 self.do(Recorded(delivery.id, token, Outcome("sent", "ok", receipt="r")))
 
     def claim(self, delivery: Delivery) -> UUID:

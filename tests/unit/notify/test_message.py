@@ -91,7 +91,13 @@ def test_in_slack(paged: Message) -> None:
         "*You* are on call until Mon 23 Nov 10:00; nobody acknowledged in #payments-alerts",
         "*Next* Li at 03:13",
     ]
-    assert [(b["text"]["text"], b["action_id"]) for b in drawn[4]] == [("Acknowledge", "acknowledge"), ("Open", "open")]
+    assert [(b.get("text") or b["placeholder"])["text"] for b in drawn[4]] == [
+        "Acknowledge",
+        "Open",
+        "Snooze…",
+        "Hand over…",
+    ]
+    assert [option["value"] for option in drawn[4][3]["options"]] == ["fraud"], "every team but its own"
     assert content["metadata"]["event_payload"] == {"delivery_id": str(paged.delivery_id)}
     assert complaints(content) == []
 
@@ -192,7 +198,7 @@ def test_news_of_an_acknowledged_page_names_who_has_it() -> None:
     world.do(Acknowledge(world.page.id, "ana"))
     world.until(DUE).tell(breached())
     found = message(world, "destination:payments-slack")
-    assert dict(found.fields)["Acknowledged"] == "by Ana 02:02"
+    assert dict(found.fields)["Acknowledged"] == "by Ana 02:02."
     assert not found.can_acknowledge
 
 
