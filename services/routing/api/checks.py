@@ -12,17 +12,18 @@ from services.routing.store import rulesets as stored
 from shared import resources
 from shared.db import Tx
 from shared.errors import Problem, conflict, not_found
-from shared.pace import gently
+from shared.pace import gently, let_go
 
 
 async def compiles(spec: RulesetSpec) -> Compiled:
     """Every condition is checked, and what they take together. Raises a 422 with all that is wrong."""
+    made = [each async for each in gently(rules.compile_each(spec))]
     try:
-        made = [each async for each in gently(rules.compile_each(spec))]
         compiled = await asyncio.to_thread(rules.assemble, 0, spec, made)
         rules.check_work(compiled)
         return compiled
     except rules.RulesetError as wrong:
+        await let_go(made)
         places = {rule.id: place for place, rule in enumerate(spec.rules)}
         errors = [
             {"field": f"rules.{places[each.rule]}.when", "rule": each.rule, "message": each.problem, **each.place}

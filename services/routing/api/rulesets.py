@@ -31,7 +31,7 @@ from services.routing.store import RoutingStore, StoredRuleset, contact, newest_
 from services.routing.store import rulesets as stored
 from shared.errors import Problem, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag
-from shared.pace import gently
+from shared.pace import gently, let_go
 from shared.runtime import Runtime
 
 PAGE = 500  # contacts read at a time
@@ -60,7 +60,11 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             teams = await checks.teams(tx)
         response.headers["Location"] = f"/v1/rulesets/{made.version}"
         response.headers["ETag"] = etag(made.version)
-        return CreatedAnswer.created(made, await _findings(compiled, teams))
+        answer = CreatedAnswer.created(made, await _findings(compiled, teams))
+        parts = list(compiled.rules)
+        del compiled
+        await let_go(parts)
+        return answer
 
     @router.get("/v1/rulesets", dependencies=[Depends(allow("read"))])
     async def list_rulesets(limit: Limit = 50, cursor: Cursor = None) -> Listing[RulesetItem]:

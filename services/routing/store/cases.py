@@ -30,7 +30,7 @@ from shared.contracts.envelope import Because, Event
 from shared.contracts.words import Priority
 from shared.db import Tx, from_json, to_json
 from shared.ledger import Entry
-from shared.pace import gently
+from shared.pace import gently, let_go
 from shared.resources import Configured, Snapshot
 
 COMPILED_KEPT = 16  # versions of the ruleset
@@ -65,7 +65,7 @@ class RoutingStore:
             found = self._compiled[version] = await asyncio.to_thread(rules.assemble, version, spec, made)
         self._compiled.move_to_end(version)
         while len(self._compiled) > COMPILED_KEPT:
-            self._compiled.popitem(last=False)
+            await let_go(list(self._compiled.popitem(last=False)[1].rules))
         return found
 
     async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, CaseState]:
