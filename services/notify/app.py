@@ -12,6 +12,9 @@ from services.notify.senders import Sender
 from services.notify.senders.console import ConsoleSender
 from services.notify.senders.email import EmailSender
 from services.notify.senders.loop import Sending
+from services.notify.senders.opsgenie import OpsgenieSender
+from services.notify.senders.pagerduty import PagerDutySender
+from services.notify.senders.posting import Poster
 from services.notify.senders.slack import SlackSender
 from services.notify.senders.webhook import WebhookSender
 from services.notify.store import NotifyStore, first_start, metadata, reads
@@ -33,10 +36,13 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     token = settings.slack_token.get_secret_value() if settings.slack_token else None
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
     patience = settings.send_timeout_s
+    egress = Egress(settings.egress_allow)
     senders: dict[str, Sender] = {
         "slack": SlackSender(token, settings.slack_api_url, patience),
         "email": EmailSender(smtp_url, settings.smtp_from, host, patience, settings.mail_secret),
-        "webhook": WebhookSender(patience, Egress(settings.egress_allow)),
+        "webhook": WebhookSender(Poster(patience, egress)),
+        "pagerduty": PagerDutySender(Poster(patience, egress)),
+        "opsgenie": OpsgenieSender(Poster(patience, egress)),
         "console": ConsoleSender(_to_terminal),
     }
     key = _Key(runtime)

@@ -63,8 +63,8 @@ class Sinks:
             program.stop()
 
     def slack(self) -> list[Sent]:
-        """Messages posted to Slack, oldest first."""
-        posted = [line for line in _lines(self._slack_log) if line["method"] == "chat.postMessage"]
+        """Messages seen in a channel of Slack, oldest first: not what is said in threads only."""
+        posted = [line for line in _lines(self._slack_log) if line["method"] == "chat.postMessage" and _aloud(line)]
         return [Sent(_at(line), line["channel"], _slack_key(line), _words(line), line) for line in posted]
 
     def mail(self) -> list[Sent]:
@@ -91,8 +91,14 @@ def _at(line: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(line["at"])
 
 
+def _aloud(line: dict[str, Any]) -> bool:
+    return not line.get("thread_ts") or str(line.get("reply_broadcast")).lower() in ("1", "true")
+
+
 def _mail_key(line: dict[str, Any]) -> str:
-    return str(line["headers"].get("message-id", "")).partition("@")[0].removeprefix("<")
+    """``<c-4812.<delivery>.<signature>@host>``"""
+    name = str(line["headers"].get("message-id", "")).strip().partition("@")[0].removeprefix("<")
+    return name.split(".")[1] if name.count(".") == 2 else name
 
 
 def _slack_key(line: dict[str, Any]) -> str:

@@ -18,15 +18,15 @@ from services.notify.model.schedules import CalendarSpec, ScheduleSpec
 from services.notify.model.specs import (
     CONSOLE,
     DEFAULT,
+    KEYED,
     DestinationSpec,
     EscalationPolicySpec,
     PersonSpec,
-    WebhookSpec,
 )
 from services.notify.oncall.problems import of_schedule
 from services.notify.store import calendars as stored_calendars
 from services.notify.store.calendars import Due
-from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, build
+from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, build, switch_on
 from shared import resources
 from shared.db import Tx
 from shared.egress import Egress
@@ -34,6 +34,11 @@ from shared.errors import conflict, invalid
 from shared.resources import Kind, Snapshot
 from shared.runtime import Runtime
 
+_SECRETS = {
+    "webhook": 'write one to sign with; make it with: echo "whsec_$(openssl rand -base64 32)"',
+    "pagerduty": "write the integration key of the service's Events API v2 integration",
+    "opsgenie": "write the key of an API integration",
+}
 MAX_NAMED = 20  # unknown names that one error lists
 
 
@@ -60,6 +65,7 @@ def router(runtime: Runtime[CaseState], wake_calendars: asyncio.Event) -> APIRou
             check=check_destination,
             uses=destination_uses,
             kept=_keep_secret,
+            stored=switch_on,
         ),
         Kind(
             SCHEDULE,
@@ -114,20 +120,25 @@ class _Calendars:
 
 
 def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot, egress: Egress) -> None:
-    if not isinstance(spec.root, WebhookSpec):
+    if not isinstance(spec.root, KEYED):
         return
     if refusal := egress.literal_refusal(urlsplit(spec.root.url).hostname or ""):
         raise invalid(f"url: {refusal}")
     before = snapshot.of(DESTINATION).get(name)
-    if not spec.root.secret and (before is None or "secret" not in before.body):
-        raise invalid('secret: write one to sign with; make it with: echo "whsec_$(openssl rand -base64 32)"')
+    if not spec.root.secret and not _same_kind(spec, before.body if before else None):
+        raise invalid(f"secret: {_SECRETS[spec.root.kind]}")
 
 
 def _keep_secret(spec: DestinationSpec, before: Mapping[str, Any] | None) -> dict[str, Any]:
     body = spec.root.model_dump(mode="json", exclude_unset=True)
-    if isinstance(spec.root, WebhookSpec) and not spec.root.secret and before is not None:
+    if isinstance(spec.root, KEYED) and not spec.root.secret and before is not None:
         body["secret"] = before["secret"]
     return body
+
+
+def _same_kind(spec: DestinationSpec, before: Mapping[str, Any] | None) -> bool:
+    """Whether the secret that stands is one for this."""
+    return before is not None and before.get("kind") == spec.root.kind and "secret" in before
 
 
 def _check_schedule(_name: str, spec: ScheduleSpec, snapshot: Snapshot) -> None:

@@ -80,6 +80,8 @@ def recorded(d: Draft, answer: Recorded) -> None:
     d.put([delivery])
     if outcome.retry_after is not None and outcome.kind == "later":
         d.block(delivery.lane, Block(d.now + outcome.retry_after, outcome.detail))
+    if outcome.trouble is not None and d.page.id == delivery.page_id:
+        d.trouble(outcome.trouble)
     if outcome.kind == "sent":
         _sent(d, delivery, outcome)
     elif not unsent(delivery):

@@ -74,6 +74,7 @@ class Configuration:
     schedules: Mapping[str, Rota] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)  # those that layers read, by source
+    off: Mapping[str, str] = field(default_factory=dict)  # destinations that are switched off, and why
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ class Outcome:
     detail: str
     receipt: str | None = None
     retry_after: timedelta | None = None  # the provider's word; the lane waits too
+    gone: bool = False  # the receiver wants nothing more, ever: the destination is switched off
+    trouble: str | None = None  # what was wrong with it though it was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,19 @@ def _length(text: str) -> str:
     return text
 
 
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("write a whole address, such as https://example.com/hooks/tocsin")
+    if parts.username is not None:
+        raise ValueError("leave the user and password out; the secret proves who sends")
+    return url
+
+
 def _key(secret: str) -> bytes:
     """The bytes of a Standard Webhooks secret; empty where it is none."""
     written = secret.removeprefix("whsec_")
@@ -64,6 +77,7 @@ def _key(secret: str) -> bytes:
 Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_email)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 Length = Annotated[str, StringConstraints(max_length=40), AfterValidator(_length)]
+Address = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_address)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
@@ -110,20 +124,11 @@ class WebhookSpec(_Destination):
     """A Standard Webhooks endpoint. The secret is written, never shown again."""
 
     kind: Literal["webhook"]
-    url: Annotated[str, StringConstraints(max_length=2000)]
+    url: Address
     secret: Annotated[str | None, StringConstraints(max_length=200)] = None  # kept where a later PUT leaves it out
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        try:
-            parts = urlsplit(self.url)
-            usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 80) > 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("url: write a whole address, such as https://example.com/hooks/tocsin")
-        if parts.username is not None:
-            raise ValueError("url: leave the user and password out; the signature proves who sends")
         if self.secret is not None and not 16 <= len(_key(self.secret)) <= 64:
             raise ValueError(
                 "secret: write whsec_ and 16 to 64 random bytes in base64;"
@@ -132,11 +137,32 @@ class WebhookSpec(_Destination):
         return self
 
 
+class PagerDutySpec(_Destination):
+    """A service of PagerDuty. The secret is the key of its Events API v2 integration, written, never shown again."""
+
+    kind: Literal["pagerduty"]
+    url: Address = "https://events.pagerduty.com/v2/enqueue"  # https://events.eu.pagerduty.com/v2/enqueue in Europe
+    secret: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{20,64}$")] | None = None
+
+
+class OpsgenieSpec(_Destination):
+    """Opsgenie, or what takes its alerts. The secret is the key of an API integration, written, never shown again."""
+
+    kind: Literal["opsgenie"]
+    url: Address = "https://api.opsgenie.com/v2/alerts"  # https://api.eu.opsgenie.com/v2/alerts in Europe
+    secret: Annotated[str, StringConstraints(pattern=r"^[!-~]{16,200}$")] | None = None
+
+
 class ConsoleSpec(_Destination):
     kind: Literal["console"]
 
 
-AnyDestination = SlackSpec | EmailSpec | WebhookSpec | ConsoleSpec
+AnyDestination = SlackSpec | EmailSpec | WebhookSpec | PagerDutySpec | OpsgenieSpec | ConsoleSpec
+KEYED = (
+    WebhookSpec,
+    PagerDutySpec,
+    OpsgenieSpec,
+)  # they have an address and a secret, kept where a later PUT leaves it out
 
 
 class DestinationSpec(RootModel[Annotated[AnyDestination, Field(discriminator="kind")]]):

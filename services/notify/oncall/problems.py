@@ -7,7 +7,7 @@ from itertools import islice
 
 from services.notify.model import CATCH_ALL, Configuration, Rota
 from services.notify.model.rota import CalendarLayer
-from services.notify.model.specs import EmailSpec, NotifySpec, On, PersonSpec, SlackSpec, WebhookSpec
+from services.notify.model.specs import KEYED, EmailSpec, NotifySpec, On, PersonSpec, SlackSpec
 from services.notify.oncall import gaps, shifts
 from services.notify.oncall.targets import address, named, ways_of
 from shared.contracts import duration
@@ -67,8 +67,10 @@ def _destinations(configuration: Configuration, outside: Outside) -> Iterator[Tr
     for name, spec in sorted(configuration.destinations.items()):
         if isinstance(spec, SlackSpec | EmailSpec) and (why := outside.missing(spec.kind)):
             yield Trouble("destination", name, f"cannot be reached: {why}")
-        if isinstance(spec, WebhookSpec) and spec.secret is None:
-            yield Trouble("destination", name, "has no secret to sign with: PUT it with one")
+        if isinstance(spec, KEYED) and spec.secret is None:
+            yield Trouble("destination", name, "has no secret: PUT it with one")
+        if name in configuration.off:
+            yield Trouble("destination", name, f"is switched off: {configuration.off[name]}")
 
 
 def _schedules(configuration: Configuration, outside: Outside, now: datetime, ahead: timedelta) -> Iterator[Trouble]:

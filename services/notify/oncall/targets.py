@@ -15,6 +15,8 @@ from services.notify.model.specs import (
     EmailSpec,
     NotifySpec,
     On,
+    OpsgenieSpec,
+    PagerDutySpec,
     PersonSpec,
     SlackSpec,
     WebhookSpec,
@@ -68,6 +70,8 @@ def destination(configuration: Configuration, name: str) -> Target | str:
     spec = named(configuration, name)
     if spec is None:
         return f"there is no destination {name}"
+    if name in configuration.off:
+        return f"destination {name} is switched off: {configuration.off[name]}"
     return Target(f"destination:{name}", (_way(name, spec),))
 
 
@@ -79,6 +83,8 @@ def _way(name: str, spec: AnyDestination) -> Way:
             return Way("email", f"email:{','.join(sorted(spec.to))}")
         case WebhookSpec():
             return Way("webhook", f"webhook:{name}")  # by name: an address may hold a secret
+        case PagerDutySpec() | OpsgenieSpec():
+            return Way(spec.kind, f"{spec.kind}:{name}")
         case ConsoleSpec():
             return Way("console", "console")
 

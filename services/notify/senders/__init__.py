@@ -19,6 +19,7 @@ class Parcel:
     address: AnyDestination
     act_url: str | None  # a signed page on which a person acknowledges; None where there is nothing to acknowledge
     at: datetime  # when it is sent
+    destination: str | None = None  # its name, where it is not a person's address
 
 
 class Sender(Protocol):

@@ -25,10 +25,11 @@ def of_status(provider: str, status: int, retry_after: str | None, now: datetime
         401: "it does not accept our credentials: check them",
         403: "it does not let us in: check its permissions",
         404: "there is nothing at this address: correct it",
-        410: "it is gone: delete or correct the destination",
+        410: "it wants nothing more: PUT the destination again to switch it on, or delete it",
     }
     moved = "it moved, and we do not follow: write its new address" if 300 <= status < 400 else None
-    return Outcome("refused", f"{provider} answered {status}: {advice.get(status, moved or 'it refuses the message')}")
+    refusal = f"{provider} answered {status}: {advice.get(status, moved or 'it refuses the message')}"
+    return Outcome("refused", refusal, gone=status == 410)
 
 
 def waiting(retry_after: str | None, now: datetime) -> timedelta | None:

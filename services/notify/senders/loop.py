@@ -19,6 +19,7 @@ from services.notify.model.commands import Claim, Outcome, Recorded
 from services.notify.oncall.targets import address
 from services.notify.senders import Parcel, Sender, links
 from services.notify.store import lanes
+from services.notify.store.configuration import switch_off
 from shared import points
 from shared.batch import Input, Work
 from shared.contracts.decision import Decision
@@ -114,7 +115,9 @@ class Sending:
         if message.can_acknowledge:
             signed = links.sign(key, delivery.page_id, delivery.target, now)
             act_url = f"{self._runtime.settings.url}/v1/pages/{delivery.page_id}/action?token={signed}"
-        return Claimed(due.case_id, delivery.id, token, found.kind, Parcel(delivery.id, message, found, act_url, now))
+        kind, _, name = delivery.target.partition(":")
+        parcel = Parcel(delivery.id, message, found, act_url, now, name if kind == "destination" else None)
+        return Claimed(due.case_id, delivery.id, token, found.kind, parcel)
 
     async def send(self) -> float:
         """Take one claimed delivery, send it, record what came of it."""
@@ -151,6 +154,9 @@ class Sending:
     async def _record(self, claimed: Claimed, outcome: Outcome) -> None:
         recorded = Recorded(claimed.delivery_id, claimed.token, outcome)
         decision = await self._insist(Input(claimed.case_id, recorded))
+        if outcome.gone and claimed.parcel is not None and claimed.parcel.destination:
+            async with self._runtime.db.transaction() as tx:
+                await switch_off(tx, claimed.parcel.destination, outcome.detail, self._runtime.clock.now())
         log.info(
             "delivery",
             case_id=str(claimed.case_id),

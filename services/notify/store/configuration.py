@@ -43,8 +43,34 @@ async def build(tx: Tx, snapshot: Snapshot) -> Configuration:
             n: Rota(schedule(spec, people, calendars), tuple(overrides.get(n, ()))) for n, spec in specs.items()
         },
         policies={n: _policy(r) for n, r in snapshot.of(POLICY).items()},
+        off=await _off(tx),
         calendars={source: calendars.get(source, Calendar(source)) for source in sorted(read)},
     )
+
+
+async def _off(tx: Tx) -> dict[str, str]:
+    rows = await tx.rows("SELECT destination, reason FROM off ORDER BY destination")
+    return {row.destination: row.reason for row in rows}
+
+
+async def switch_off(tx: Tx, name: str, reason: str, now: datetime) -> None:
+    """Send nothing more to a destination."""
+    await resources.version(tx, "FOR UPDATE")
+    made = await tx.run(
+        "INSERT INTO off (destination, reason, at) VALUES (:name, :reason, :now) ON CONFLICT DO NOTHING",
+        name=name,
+        reason=reason,
+        now=now,
+    )
+    if made:
+        await resources.touch(tx)
+
+
+async def switch_on(tx: Tx, name: str, _prepared: None) -> Mapping[str, Any]:
+    """A destination was written again. The caller holds the configuration row."""
+    if await tx.run("DELETE FROM off WHERE destination = :name", name=name):
+        await resources.touch(tx)
+    return {}
 
 
 def schedule(spec: ScheduleSpec, people: Mapping[str, PersonSpec], calendars: Mapping[str, Calendar]) -> Schedule:

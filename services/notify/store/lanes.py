@@ -10,7 +10,15 @@ from services.notify.model import Block
 from shared.db import Tx
 
 # How many messages of one lane may be on their way at once, and the milliseconds between two of them.
-WIDTH: Mapping[str, int] = {"slack": 1, "email": 4, "webhook": 8, "console": 1, "catch-all": 4}
+WIDTH: Mapping[str, int] = {
+    "slack": 1,
+    "email": 4,
+    "webhook": 8,
+    "pagerduty": 4,
+    "opsgenie": 4,
+    "console": 1,
+    "catch-all": 4,
+}
 PACE_MS: Mapping[str, int] = {"slack": 1_000}  # Slack's own limit for one channel
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

@@ -230,6 +230,15 @@ calendar = Table(
     Column("next_at", _when, nullable=False),
 )
 
+# A destination that answered 410 Gone: nothing is sent there until it is PUT again.
+off = Table(
+    "off",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", _when, nullable=False),
+)
+
 # A calendar feed that is out: its address is signed, and works until the row is gone.
 feed = Table(
     "feed",

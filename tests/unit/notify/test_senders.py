@@ -19,6 +19,7 @@ from services.notify.senders import Parcel
 from services.notify.senders.answers import LONGEST_WAIT, of_status, waiting
 from services.notify.senders.console import ConsoleSender
 from services.notify.senders.email import EmailSender, server_of
+from services.notify.senders.posting import Poster
 from services.notify.senders.slack import SlackSender
 from services.notify.senders.webhook import WebhookSender
 from shared.clock import SystemClock
@@ -169,7 +170,7 @@ async def test_an_answer_that_is_not_slacks_is_no_lost_answer(
 
 async def test_a_webhook_is_verified_by_the_standard_library_from_any_zone(hook: tuple[Hook, WebhookSpec]) -> None:
     endpoint, spec = hook
-    sender = WebhookSender(2, HERE)
+    sender = WebhookSender(Poster(2, HERE))
     elsewhere = SystemClock().now().astimezone(timezone(timedelta(hours=9)))
     assert (await sender.send(parcel(spec, elsewhere))).kind == "sent"
     await sender.close()
@@ -198,7 +199,7 @@ async def test_what_a_webhook_answers(
 ) -> None:
     endpoint, spec = hook
     endpoint.status, endpoint.headers = status, headers
-    sender = WebhookSender(2, HERE)
+    sender = WebhookSender(Poster(2, HERE))
     outcome = await sender.send(parcel(spec))
     await sender.close()
     assert (outcome.kind, outcome.retry_after) == (kind, timedelta(seconds=wait) if wait else None)
@@ -206,7 +207,7 @@ async def test_what_a_webhook_answers(
 
 
 async def test_a_webhook_that_is_not_there() -> None:
-    sender = WebhookSender(1, HERE)
+    sender = WebhookSender(Poster(1, HERE))
     spec = WebhookSpec(kind="webhook", url="http://127.0.0.1:9/", secret=SECRET)
     assert (await sender.send(parcel(spec))).kind == "later"
     await sender.close()
@@ -242,7 +243,7 @@ async def test_a_webhook_inside_our_network_is_not_called_unless_it_is_allowed(
     hook: tuple[Hook, WebhookSpec], host: str
 ) -> None:
     endpoint, spec = hook
-    sender = WebhookSender(2, Egress())
+    sender = WebhookSender(Poster(2, Egress()))
     outcome = await sender.send(parcel(spec.model_copy(update={"url": spec.url.replace("127.0.0.1", host)})))
     await sender.close()
     assert outcome.kind == "refused"
