@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     lease_s: float = 5.0
     fire_grace_s: float = 30.0  # how long a due timer waits for unread events
     send_timeout_s: float = 10.0
-    send_concurrency: int = 32
+    send_concurrency: int = 128
     drain_s: float = 10.0  # graceful stop
     stall_s: float = 60.0  # a loop without progress for this long is not alive
 

@@ -48,6 +48,7 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     key = _Key(runtime)
     sending = Sending(runtime, senders, key)
     loops = [Loop("notify claims", sending.claim, runtime.wake_sender, sending.close)]
+    loops.append(Loop("notify records", sending.record))
     loops += [Loop(f"notify sender {n}", sending.send) for n in range(1, settings.send_concurrency + 1)]
     calendars = Calendars(runtime)
     loops.append(Loop("notify calendars", calendars.step, calendars.wake, calendars.close))

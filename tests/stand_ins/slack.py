@@ -50,6 +50,7 @@ class Slack:
     whispers: list[dict[str, Any]] = field(default_factory=list)  # answers to a press that one person sees
     refused: list[str] = field(default_factory=list)  # what Slack would not have taken, and why
     calls: int = 0
+    without_history: bool = False  # it lacks the scope
     behaviours: dict[str, Behaviour] = field(default_factory=dict)  # by channel; "" for the others
 
     def __post_init__(self) -> None:
@@ -163,6 +164,8 @@ class Slack:
         return self._messages.get(channel, [])
 
     def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self.without_history:
+            return {"ok": False, "error": "missing_scope"}
         return {"messages": self._messages.get(str(body.get("channel", "")), [])[::-1], "has_more": False}
 
     def _write(self, line: dict[str, Any]) -> None:

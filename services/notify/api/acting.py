@@ -95,7 +95,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             found = await reads.page(tx, page_id)
             if found is None:
                 raise not_found("page", page_id)
-            sent = await listed(tx, runtime.clock.now(), reads.MAX_HISTORY, page_id=page_id)
+            sent = await listed(tx, runtime.clock.now(), reads.MAX_HISTORY, reads.Search(page_id=page_id))
             clocks, history = await reads.clocks_of(tx, page_id), await reads.history(tx, page_id)
         return answers.whole_page(found, clocks, history, sent)
 

@@ -1,12 +1,13 @@
 """How pages and deliveries look to a reader."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row
 
+from services.notify.decide.lanes import TRIP
 from services.notify.model import Clock
 from services.notify.store.reads import StoredPage
 from shared.contracts.envelope import Because
@@ -74,6 +75,7 @@ class DeliveryAnswer(Answer):
     target: str
     via: str | None
     way: str
+    lane: str
     purpose: str
     state: DeliveryState
     reason: str | None
@@ -83,6 +85,23 @@ class DeliveryAnswer(Answer):
     sent_at: datetime | None
     receipt: str | None
     attempts: list[AttemptAnswer]
+
+
+class LaneAnswer(Answer):
+    """One address that messages go to. ``breaker``: open after failures in a row, half_open while one message tries."""
+
+    name: str
+    per_second: float
+    burst: int
+    at_once: int  # how many may be on their way
+    tokens: int  # how many may leave now
+    waiting: int
+    oldest: datetime | None  # of those that wait
+    on_their_way: int
+    breaker: Literal["closed", "open", "half_open"]
+    failures: int  # in a row
+    blocked_until: datetime | None
+    reason: str | None  # why it is blocked
 
 
 class WholePage(PageAnswer):
@@ -131,7 +150,28 @@ def _line(row: Row[Any]) -> LineAnswer:
 
 def delivery(row: Row[Any], attempts: Sequence[Row[Any]]) -> DeliveryAnswer:
     waits = row.shown in (DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.UNKNOWN)
-    shown = {"state": row.shown, "reason": row.shown_reason, "until": row.until if waits else None}
+    until, reason = row.until + timedelta(seconds=row.ahead / row.rate), row.shown_reason
+    if row.shown == DeliveryState.HELD and reason is None:
+        reason = f"{row.lane} takes {row.rate:g} a second: {row.ahead or 'no'} messages go first"
+    shown = {"state": row.shown, "reason": reason, "until": until if waits else None}
     tries = [AttemptAnswer(**{name: getattr(each, name) for name in AttemptAnswer.model_fields}) for each in attempts]
     same = [name for name in DeliveryAnswer.model_fields if name not in shown and name != "attempts"]
     return DeliveryAnswer(**{name: getattr(row, name) for name in same}, **shown, attempts=tries)
+
+
+def lane(row: Row[Any], now: datetime) -> LaneAnswer:
+    blocked, broken = row.blocked_until > now, row.failures >= TRIP
+    return LaneAnswer(
+        name=row.name,
+        per_second=row.rate,
+        burst=row.burst,
+        at_once=row.width,
+        tokens=max(0, int(row.tokens)),
+        waiting=row.waiting,
+        oldest=row.oldest,
+        on_their_way=row.busy,
+        breaker=("open" if blocked else "half_open") if broken else "closed",
+        failures=row.failures,
+        blocked_until=row.blocked_until if blocked else None,
+        reason=row.blocked_reason if blocked or broken else None,
+    )

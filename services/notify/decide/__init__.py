@@ -12,7 +12,17 @@ from services.notify.decide.draft import Draft
 from services.notify.decide.escalate import advance, begin_anew, call, move, resolve_page, unserved
 from services.notify.decide.follow import follow
 from services.notify.model import METRICS, CaseState, Clock, Facts
-from services.notify.model.commands import Acknowledge, Claim, HandOver, Recorded, Resolve, Retry, Snooze, Unmute
+from services.notify.model.commands import (
+    Acknowledge,
+    Claim,
+    HandOver,
+    Overdue,
+    Recorded,
+    Resolve,
+    Retry,
+    Snooze,
+    Unmute,
+)
 from services.notify.model.specs import On
 from services.notify.oncall.targets import person_title
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
@@ -65,6 +75,8 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
             deliver.claim(d, what)
         case Recorded():
             deliver.recorded(d, what)
+        case Overdue():
+            deliver.overdue(d, what)
         case Retry():
             deliver.retry(d, what)
         case Unmute():

@@ -7,11 +7,12 @@ from services.notify import stages
 from services.notify.decide.draft import Draft, unsent
 from services.notify.decide.escalate import Ask, forward, nowhere, other_way, send
 from services.notify.decide.follow import catch_up
+from services.notify.decide.lanes import PATIENCE
 from services.notify.model import CATCH_ALL, METRICS, QUIET, Attempt, Block, Delivery, Purpose, Target, Way
-from services.notify.model.commands import Claim, Outcome, Recorded, Retry, Unmute
+from services.notify.model.commands import Claim, Outcome, Overdue, Recorded, Retry, Unmute
 from services.notify.model.specs import On
 from services.notify.oncall.targets import again, title
-from shared.contracts.identity import derived
+from shared.contracts.identity import derived, derived_share
 from shared.contracts.pages import PageFailed, PageSent
 from shared.contracts.words import ClockState, DeliveryState, PageState
 
@@ -20,8 +21,6 @@ LONGEST_BACKOFF = timedelta(minutes=1)
 MAX_TRIES = 8  # about two minutes
 GIVE_UP_AFTER = timedelta(minutes=5)  # also where a provider only asks us to wait
 QUIET_GIVES_UP_AFTER = timedelta(hours=1)  # nobody waits for it, and no step comes in its place
-
-_JITTER_STEPS = 1 << 16
 
 
 def claim(d: Draft, asked: Claim) -> None:
@@ -75,7 +74,7 @@ def recorded(d: Draft, answer: Recorded) -> None:
         d.say("The claim had run out, so this answer is not counted.")
         return
     outcome = answer.outcome
-    _note(d, delivery, outcome.kind, outcome.detail)
+    _note(d, delivery, "found" if outcome.copies == 1 else outcome.kind, outcome.detail)
     delivery = replace(delivery, token=None, claimed_until=None)
     d.put([delivery])
     if outcome.retry_after is not None and outcome.kind == "later":
@@ -157,8 +156,7 @@ def backoff(delivery: Delivery, tries: int) -> timedelta:
     """Half to the whole of a doubling pause. The jitter follows from the ids, so that replicas and replays agree."""
     doublings: int = 2 ** min(tries - 1, 20)
     pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * doublings)
-    share: float = derived(delivery.id, "jitter", tries).int % _JITTER_STEPS / _JITTER_STEPS
-    return pause * (0.5 + share / 2)
+    return pause * (0.5 + derived_share(delivery.id, "jitter", tries) / 2)
 
 
 def _fail(d: Draft, delivery: Delivery, why: str) -> None:
@@ -246,6 +244,18 @@ def retry(d: Draft, asked: Retry) -> None:
     d.put([again_])
     d.say(f"{title(d.state.configuration, delivery.target)} is told again by {delivery.way}, as {asked.by} asked.")
     d.write("retried", by=asked.by)
+
+
+def overdue(d: Draft, asked: Overdue) -> None:
+    """Its lane takes nothing, and it waited long enough: another way, unless it is the last resort."""
+    delivery = d.state.deliveries.get(asked.delivery_id)
+    if delivery is None or not unsent(delivery) or delivery.token is not None or delivery.next_at > d.now:
+        d.say("The delivery is over, or does not wait for its lane.")
+        return
+    if delivery.purpose != Purpose.CALL or delivery.target == CATCH_ALL:
+        d.say("There is no other way for this delivery: it waits for its lane.")
+        return
+    _fail(d, delivery, f"It waited {PATIENCE.total_seconds():.0f} s for {delivery.lane}. {asked.reason}")
 
 
 def unmute(d: Draft, asked: Unmute) -> None:

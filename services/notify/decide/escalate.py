@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.notify.decide.draft import Draft
+from services.notify.decide.lanes import head_start
 from services.notify.model import METRICS, Clock, Delivery, Page, Purpose, Target, Way
 from services.notify.model.plan import exhausted_at
 from services.notify.model.specs import On
@@ -181,6 +182,7 @@ def send(d: Draft, targets: Sequence[Target], ask: Ask) -> list[Delivery]:
 
 def queued(d: Draft, ask: Ask, target: str, via: str | None, way: Way) -> Delivery:
     parts = (ask.cycle, ask.step, ask.round, ask.cause, ask.purpose, target, way.kind)
+    summary = d.state.facts.summary
     return Delivery(
         id=derived(d.page.id, "delivery", *parts),
         page_id=d.page.id,
@@ -198,6 +200,7 @@ def queued(d: Draft, ask: Ask, target: str, via: str | None, way: Way) -> Delive
         state=DeliveryState.QUEUED,
         created_at=d.now,
         next_at=d.now,
+        head_start=head_start(summary.priority if summary else None, ask.on, ask.purpose),
     )
 
 

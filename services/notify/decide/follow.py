@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from services.notify.decide.draft import Draft, unsent
+from services.notify.decide.lanes import NO_CALL_HEAD_START
 from services.notify.model import Delivery, Line, Purpose
 from services.notify.model.threads import THREADED, UPDATED, roots
 from shared.contracts.identity import derived
@@ -100,5 +101,6 @@ def _following(d: Draft, root: Delivery, purpose: Purpose) -> Delivery:
         state=DeliveryState.QUEUED,
         created_at=d.now,
         next_at=d.now,
+        head_start=NO_CALL_HEAD_START,
         follows=root.receipt,
     )

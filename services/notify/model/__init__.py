@@ -212,6 +212,7 @@ class Delivery:
     state: DeliveryState
     created_at: datetime
     next_at: datetime  # not before
+    head_start: int = 0  # seconds of waiting that it is spared, by its urgency
     reason: str | None = None  # why it is held, failed or suppressed
     muted_by: UUID | None = None
     attempts: int = 0

@@ -16,6 +16,7 @@ class Outcome:
     retry_after: timedelta | None = None  # the provider's word; the lane waits too
     gone: bool = False  # the receiver wants nothing more, ever: the destination is switched off
     trouble: str | None = None  # what was wrong with it though it was sent
+    copies: int | None = None  # how many of it the provider has, where it was asked after a lost answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,14 @@ class Claim:
     delivery_id: UUID
     token: UUID
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A call waits too long for a lane that takes nothing now, and why that is so."""
+
+    delivery_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

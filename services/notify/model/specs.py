@@ -104,8 +104,16 @@ class PersonSpec(Spec):
         return self
 
 
+class LimitSpec(Spec):
+    """At most ``per_second`` messages, and ``burst`` of them at once after a rest."""
+
+    per_second: Annotated[float, Field(ge=0.01, le=10_000)]
+    burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
 class _Destination(Spec):
     label: Label | None = None
+    limit: LimitSpec | None = None  # what is usual for its kind, where left out
     excerpt: bool = True  # false keeps the customer's words out
     time_zone: TimeZone | None = None  # of the readers; the calendar's where left out
 

@@ -75,6 +75,11 @@ def destination(configuration: Configuration, name: str) -> Target | str:
     return Target(f"destination:{name}", (_way(name, spec),))
 
 
+def lane_of(name: str, spec: AnyDestination) -> str:
+    """The lane of a destination's messages."""
+    return _way(name, spec).lane
+
+
 def _way(name: str, spec: AnyDestination) -> Way:
     match spec:
         case SlackSpec():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from services.notify.message import Message
@@ -20,6 +20,8 @@ class Parcel:
     act_url: str | None  # a signed page on which a person acknowledges; None where there is nothing to acknowledge
     at: datetime  # when it is sent
     destination: str | None = None  # its name, where it is not a person's address
+    lost_since: datetime | None = None  # an earlier try got no answer: it may have arrived since then
+    known_as: str | None = None  # the provider's own name for the address
 
 
 class Sender(Protocol):
@@ -30,3 +32,12 @@ class Sender(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A sender whose provider can be asked whether it has a message already."""
+
+    async def find(self, parcel: Parcel) -> Outcome | None:
+        """The outcome of an earlier try that had arrived, with how often; None where it had not, or nobody can say."""
+        ...

@@ -1,61 +1,51 @@
-"""The sending loop: claim (a transaction) → send (none) → record (a transaction, fenced by the claim's token).
+"""The sending loops: claim (a transaction) → send (none) → record (a transaction, fenced by the claim's token).
 
-One loop claims for as many senders as are free; each sender has one message in hand, so a slow provider holds back
-nobody else's. A claim outlives the hard send timeout: what is not recorded by then has an unknown answer and is sent
-again with the same key.
+One loop claims for as many senders as are free, many deliveries in one transaction; each sender has one message in
+hand, so a slow provider holds back nobody else's; one loop records whatever answers have come, together. A claim
+outlives the hard send timeout: what is not recorded by then has an unknown answer and is sent again with the same key.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 
-from services.notify.message import build
 from services.notify.model import CaseState
-from services.notify.model.commands import Claim, Outcome, Recorded
-from services.notify.oncall.targets import address
-from services.notify.senders import Parcel, Sender, links
+from services.notify.model.commands import Outcome, Recorded
+from services.notify.senders import Finder, Sender
+from services.notify.senders.claiming import MAX_OVERDUE, Claimed, claim, give_up_overdue
 from services.notify.store import lanes
 from services.notify.store.configuration import switch_off
 from shared import points
-from shared.batch import Input, Work
+from shared.batch import Input
 from shared.contracts.decision import Decision
 from shared.db import is_transient
 from shared.runtime import Runtime
 
 IDLE_S = 0.25  # the claiming loop's longest sleep; it is woken by what happens in this process
 BUSY_S = 0.02  # while somebody else holds what is due
-RECORD_MARGIN = timedelta(seconds=5)  # to record an answer before the claim runs out
-RECORD_PAUSES_S = (0.1, 0.3, 1.0, 2.0)  # together less than the margin
-WAIT_FOR_WORK_S = 1.0  # so that a sender sees that it should stop
+RECORD_PAUSES_S = (0.1, 0.3, 1.0, 2.0)  # together less than the margin of a claim
+WAIT_FOR_WORK_S = 1.0  # so that a loop sees that it should stop
+MAX_RECORDS = 200  # answers recorded in one transaction
+LOOK_FOR_OVERDUE = timedelta(seconds=1)
+SHARE_OF_ONE_WAY = 0.5  # of our senders: Slack down altogether leaves the other half for mail
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery that is ours until the claim runs out."""
-
-    case_id: UUID
-    delivery_id: UUID
-    token: UUID
-    way: str
-    parcel: Parcel | None  # None where it cannot be made
-    trouble: str = ""
-
-
 class Sending:
-    """Claims and sends for one replica. ``signing_key`` signs the links on which people act."""
+    """Claims, sends and records for one replica. ``signing_key`` signs the links on which people act."""
 
     def __init__(
         self, runtime: Runtime[CaseState], senders: Mapping[str, Sender], signing_key: Callable[[], Awaitable[str]]
     ) -> None:
         self._runtime, self._senders, self._signing_key = runtime, senders, signing_key
         self._claimed: asyncio.Queue[Claimed] = asyncio.Queue()
-        self._in_hand = 0
+        self._answered: asyncio.Queue[tuple[Claimed, Outcome]] = asyncio.Queue()
+        self._out: Counter[str] = Counter()  # claimed and not recorded, by the kind of lane
+        self._looked: datetime | None = None  # for overdue calls
 
     @property
     def idle(self) -> bool:
@@ -64,85 +54,70 @@ class Sending:
 
     async def claim(self) -> float:
         """Claim what is due, at most as much as there are free senders; gives the seconds to sleep."""
-        free = self._runtime.settings.send_concurrency - self._in_hand - self._claimed.qsize()
+        await self._give_up_overdue()
+        concurrency = self._runtime.settings.send_concurrency
+        free = concurrency - self._out.total()
+        share = max(1, int(concurrency * SHARE_OF_ONE_WAY))
+        full = [kind for kind, out in self._out.items() if out >= share]
         if free <= 0:
             return BUSY_S
         async with self._runtime.db.transaction() as tx:
-            due = await lanes.due(tx, self._runtime.clock.now(), free)
+            due = await lanes.due(tx, self._runtime.clock.now(), min(free, share), full)
         if not due:
-            return IDLE_S
+            return BUSY_S if full else IDLE_S
         key = await self._signing_key()
         await points.reach("send.claim")
         async with self._runtime.unit() as work:
-            claimed = await self._claim(work, due, key)
+            claimed = await claim(work, due, key, self._runtime.settings)
+        await points.reach("send.claimed")
         for each in claimed:
+            self._out[_kind(each)] += 1
             self._claimed.put_nowait(each)
         return 0.0 if claimed else BUSY_S
 
-    async def _claim(self, work: Work[CaseState], due: list[lanes.Due], key: str) -> list[Claimed]:
-        ours = set(await work.lock_free([each.case_id for each in due]))
-        room = await lanes.lock(work.tx, [each.lane for each in due], work.now)
-        inputs, chosen = [], []
-        until = work.now + timedelta(seconds=self._runtime.settings.send_timeout_s) + RECORD_MARGIN
-        for each in due:
-            if each.case_id in ours and room.get(each.lane, 0) > 0:
-                room[each.lane] -= 1
-                token = work.ids.new()
-                chosen.append((each, token))
-                inputs.append(Input(each.case_id, Claim(each.delivery_id, token, until)))
-        if not inputs:
-            return []
-        decisions = await work.apply(inputs)
-        taken = [
-            self._taken(each, token, decision.state, work.now, key)
-            for (each, token), decision in zip(chosen, decisions, strict=True)
-            if decision.state.deliveries[each.delivery_id].token == token
-        ]
-        await lanes.paced(work.tx, [each.lane for each, token in chosen if token in {t.token for t in taken}], work.now)
-        return taken
-
-    def _taken(self, due: lanes.Due, token: UUID, state: CaseState, now: datetime, key: str) -> Claimed:
-        """Make the message from the state as it was claimed."""
-        delivery = state.deliveries[due.delivery_id]
-        found = address(state.configuration, delivery.target, delivery.way, self._runtime.settings.catch_all)
-        if isinstance(found, str):
-            return Claimed(due.case_id, delivery.id, token, delivery.way, None, found)
-        try:
-            message = build(state, delivery, now)
-        except LookupError as missing:  # nothing to say it with: the next target may fare better
-            return Claimed(due.case_id, delivery.id, token, delivery.way, None, str(missing))
-        act_url = None
-        if message.can_acknowledge:
-            signed = links.sign(key, delivery.page_id, delivery.target, now)
-            act_url = f"{self._runtime.settings.url}/v1/pages/{delivery.page_id}/action?token={signed}"
-        kind, _, name = delivery.target.partition(":")
-        parcel = Parcel(delivery.id, message, found, act_url, now, name if kind == "destination" else None)
-        return Claimed(due.case_id, delivery.id, token, found.kind, parcel)
+    async def _give_up_overdue(self) -> None:
+        now = self._runtime.clock.now()
+        if self._looked is not None and now - self._looked < LOOK_FOR_OVERDUE:
+            return
+        self._looked = now
+        async with self._runtime.db.transaction() as tx:
+            due = await lanes.overdue(tx, now, MAX_OVERDUE)
+        if due:
+            async with self._runtime.unit() as work:
+                await give_up_overdue(work, due)
 
     async def send(self) -> float:
-        """Take one claimed delivery, send it, record what came of it."""
+        """Take one claimed delivery and send it."""
         try:
             async with asyncio.timeout(WAIT_FOR_WORK_S):
                 claimed = await self._claimed.get()
         except TimeoutError:
             return 0.0
-        self._in_hand += 1
+        outcome: Outcome | None = None
         try:
             outcome = await self._try(claimed)
-            await points.reach("send.record")
-            await self._record(claimed, outcome)
         finally:
-            self._in_hand -= 1
+            if outcome is None:  # we are stopped: the claim runs out, and it is sent again
+                self._out[_kind(claimed)] -= 1
+            else:
+                self._answered.put_nowait((claimed, outcome))
         return 0.0
 
     async def _try(self, claimed: Claimed) -> Outcome:
         if claimed.parcel is None:
             return Outcome("refused", claimed.trouble)
+        if self._runtime.clock.now() > claimed.begin_by:
+            return Outcome("later", "its turn came too late", retry_after=timedelta(0))
         timeout_s = self._runtime.settings.send_timeout_s
+        sender = self._senders[claimed.way]
         try:
             async with asyncio.timeout(timeout_s):
+                if claimed.parcel.lost_since is not None and isinstance(sender, Finder):
+                    found = await sender.find(claimed.parcel)
+                    if found is not None:
+                        return found
                 await points.reach("send.send")
-                outcome = await self._senders[claimed.way].send(claimed.parcel)
+                outcome = await sender.send(claimed.parcel)
                 await points.reach("send.sent")
         except TimeoutError:
             return Outcome("lost", f"no answer within {timeout_s:g} s")
@@ -151,40 +126,85 @@ class Sending:
             return Outcome("lost", f"an error of ours: {type(bug).__name__}")
         return outcome
 
-    async def _record(self, claimed: Claimed, outcome: Outcome) -> None:
-        recorded = Recorded(claimed.delivery_id, claimed.token, outcome)
-        decision = await self._insist(Input(claimed.case_id, recorded))
-        if outcome.gone and claimed.parcel is not None and claimed.parcel.destination:
-            async with self._runtime.db.transaction() as tx:
-                await switch_off(tx, claimed.parcel.destination, outcome.detail, self._runtime.clock.now())
-        log.info(
-            "delivery",
-            case_id=str(claimed.case_id),
-            delivery_id=str(claimed.delivery_id),
-            way=claimed.way,
-            outcome=outcome.kind,
-            detail=outcome.detail,
-            because=decision.because.text,
-        )
+    async def record(self) -> float:
+        """Record the answers that have come, all in one transaction; wait for the first of them."""
+        try:
+            async with asyncio.timeout(WAIT_FOR_WORK_S):
+                answers = [await self._answered.get()]
+        except TimeoutError:
+            return 0.0
+        while not self._answered.empty() and len(answers) < MAX_RECORDS:
+            answers.append(self._answered.get_nowait())
+        await points.reach("send.record")
+        try:
+            await self._record(answers)
+        finally:
+            for claimed, _ in answers:
+                self._out[_kind(claimed)] -= 1
+        await points.reach("send.recorded")
+        self._runtime.wake_sender.set()
+        return 0.0
 
-    async def _insist(self, recorded: Input) -> Decision[CaseState]:
+    async def _record(self, answers: list[tuple[Claimed, Outcome]]) -> None:
+        try:
+            decisions = await self._insist(answers)
+        except Exception:
+            if len(answers) == 1:
+                raise
+            for each in answers:  # one of them is at fault; the others must not be sent twice for it
+                try:
+                    await self._record([each])
+                except Exception as wrong:
+                    log.error("an answer cannot be recorded", delivery_id=str(each[0].delivery_id), exc_info=wrong)
+            return
+        for (claimed, outcome), decision in zip(answers, decisions, strict=True):
+            if outcome.gone and claimed.parcel is not None and claimed.parcel.destination:
+                async with self._runtime.db.transaction() as tx:
+                    await switch_off(tx, claimed.parcel.destination, outcome.detail, self._runtime.clock.now())
+            log.info(
+                "delivery",
+                case_id=str(claimed.case_id),
+                delivery_id=str(claimed.delivery_id),
+                way=claimed.way,
+                outcome=outcome.kind,
+                detail=outcome.detail,
+                because=decision.because.text,
+            )
+
+    async def _insist(self, answers: list[tuple[Claimed, Outcome]]) -> list[Decision[CaseState]]:
         """Record, also over a short absence of the database: an answer that is not recorded is a message twice."""
+        inputs = [Input(c.case_id, Recorded(c.delivery_id, c.token, outcome)) for c, outcome in answers]
+        by_lane: dict[str, list[Outcome]] = {}
+        for claimed, outcome in answers:
+            if claimed.parcel is not None:  # else nobody was asked
+                by_lane.setdefault(claimed.lane, []).append(outcome)
+
+        async def once() -> list[Decision[CaseState]]:
+            async with self._runtime.unit() as work:
+                await work.lock([each.case_id for each in inputs])
+                await lanes.answers(work.tx, by_lane, work.now)
+                return await work.apply(inputs)
+
         for pause in RECORD_PAUSES_S:
             try:
-                [decision] = await self._runtime.command([recorded])
-                return decision
+                return await once()
             except Exception as wrong:
                 if not is_transient(wrong):
                     raise
-                log.warning("an answer is not recorded yet", case_id=str(recorded.case_id), error=str(wrong)[:300])
+                log.warning("answers are not recorded yet", answers=len(answers), error=str(wrong)[:300])
                 await asyncio.sleep(pause)
-        [decision] = await self._runtime.command([recorded])
-        return decision
+        return await once()
 
     async def close(self) -> None:
-        """Give back what was claimed and not begun, and let the connections go."""
+        """Give back what was claimed and not begun, record what came back, and let the connections go."""
         while not self.idle:
-            claimed = self._claimed.get_nowait()
-            await self._record(claimed, Outcome("later", "we stopped before it was sent", retry_after=timedelta(0)))
+            stopped = Outcome("later", "we stopped before it was sent", retry_after=timedelta(0))
+            self._answered.put_nowait((self._claimed.get_nowait(), stopped))
+        while not self._answered.empty():
+            await self.record()
         for sender in set(self._senders.values()):
             await sender.close()
+
+
+def _kind(claimed: Claimed) -> str:
+    return claimed.lane.partition(":")[0]

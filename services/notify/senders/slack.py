@@ -3,6 +3,7 @@
 from typing import Any
 
 import aiohttp
+import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
@@ -10,7 +11,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from services.notify.model import Purpose
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import SlackSpec
-from services.notify.senders import Parcel
+from services.notify.senders import Parcel, slack_history
 from services.notify.senders.answers import of_status
 from services.notify.senders.blocks import MAX_TEXT, draw, escape
 
@@ -31,6 +32,9 @@ _ADVICE = {
 }
 _NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message", "channel_not_found"})
 _TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+
+
+log = structlog.get_logger()
 
 
 class SlackSender:
@@ -77,6 +81,20 @@ class SlackSender:
             if not aloud or _code(error) not in _NO_THREAD:
                 raise
             return await client.chat_postMessage(channel=channel, **_posted(parcel))
+
+    async def find(self, parcel: Parcel) -> Outcome | None:
+        """After a lost answer: is it in the channel? Where Slack does not say, it is sent again."""
+        if not isinstance(parcel.address, SlackSpec) or not self._token or parcel.lost_since is None:
+            return None
+        channel = parcel.known_as or parcel.address.channel
+        try:
+            found = await slack_history.find(self._client(), channel, str(parcel.key), parcel.lost_since)
+        except (SlackApiError, aiohttp.ClientError, ConnectionError, AttributeError) as error:
+            log.info("Slack does not say whether a message arrived", error=f"{type(error).__name__}: {error}"[:200])
+            return None
+        if found is None:
+            return None
+        return Outcome("sent", "an earlier try had arrived in Slack", found.receipt, copies=found.copies)
 
     def _client(self) -> AsyncWebClient:
         if self._session is None:

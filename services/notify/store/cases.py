@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 
+from services.notify.decide.lanes import limits
 from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Line, Page, Policy, Purpose, Silence
 from services.notify.model.specs import EscalationPolicySpec, On
 from services.notify.store import tables
 from services.notify.store.configuration import build
-from services.notify.store.lanes import block, new_lanes
+from services.notify.store.lanes import add_lanes, block
 from shared.batch import Change
 from shared.bulk import insert_new, upsert
 from shared.contracts.clocks import CaseSummary
@@ -64,8 +65,9 @@ class NotifyStore:
         await upsert(tx, tables.page, [_page_row(case_id, page) for case_id, _, page in pages])
         await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
         await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
-        await insert_new(tx, tables.lane, new_lanes({d.lane: d.way for _, d in deliveries}))
-        await upsert(tx, tables.delivery, [{"case_id": case_id, **_plain(d)} for case_id, d in deliveries])
+        if deliveries:
+            await add_lanes(tx, limits(states[0][1].configuration, {d.lane: d.way for _, d in deliveries}))
+        await upsert(tx, tables.delivery, [_delivery_row(case_id, d) for case_id, d in deliveries])
         await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
         await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})
 
@@ -104,6 +106,11 @@ async def _join(tx: Tx, joined: Sequence[tuple[UUID, UUID, int]]) -> None:
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
     return {**_plain(entry), "deliveries": [str(each) for each in entry.deliveries]}
+
+
+def _delivery_row(case_id: UUID, delivery: Delivery) -> dict[str, Any]:
+    rank_at = delivery.next_at - timedelta(seconds=delivery.head_start)
+    return {"case_id": case_id, **_plain(delivery), "rank_at": rank_at}
 
 
 def _facts_row(state: CaseState) -> dict[str, Any]:

@@ -1,27 +1,30 @@
-"""Lanes: one address each, shared by all replicas as rows. What may leave a lane now, and what a provider asked for."""
+"""Lanes: one address each, shared by all replicas as rows. What may leave a lane now, and what it is asked to wait for.
+
+A lane's tokens follow from ``full_at``: when its bucket has all of them again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row
+
+from services.notify.decide.lanes import PATIENCE, TRIP, Lane, Limits, answered
 from services.notify.model import Block
+from services.notify.model.commands import Outcome
+from services.notify.store import tables
+from shared.bulk import insert_new, update
 from shared.db import Tx
 
-# How many messages of one lane may be on their way at once, and the milliseconds between two of them.
-WIDTH: Mapping[str, int] = {
-    "slack": 1,
-    "email": 4,
-    "webhook": 8,
-    "pagerduty": 4,
-    "opsgenie": 4,
-    "console": 1,
-    "catch-all": 4,
-}
-PACE_MS: Mapping[str, int] = {"slack": 1_000}  # Slack's own limit for one channel
-
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_TOKENS = "floor(l.burst - greatest(0, extract(epoch FROM l.full_at - CAST(:now AS timestamptz))) * l.rate + 0.000001)"
+_WIDTH = f"CASE WHEN l.failures >= {TRIP} THEN 1 ELSE l.width END"  # half open: one message tries it
+_ROOM = (
+    f"CAST(least({_TOKENS}, {_WIDTH} -"
+    " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now)) AS int)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,65 +36,121 @@ class Due:
     lane: str
 
 
-def new_lanes(ways: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rows for lanes, given the way that each serves; in order, since other batches insert them too."""
-    return [
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a locked lane may send now. ``known_as``: the provider's own name for its address."""
+
+    free: int
+    known_as: str | None
+
+
+async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
+    """Make the lanes that are not there, in order, since other batches do too; others take limits that were edited."""
+    rows = [
         {
             "name": lane,
-            "width": WIDTH[way],
-            "pace_ms": PACE_MS.get(way, 0),
-            "next_at": _LONG_AGO,
+            "width": each.width,
+            "rate": each.rate,
+            "burst": each.burst,
+            "full_at": _LONG_AGO,
+            "failures": 0,
+            "known_as": None,
             "blocked_until": _LONG_AGO,
             "blocked_reason": None,
         }
-        for lane, way in sorted(ways.items())
+        for lane, each in sorted(limits.items())
     ]
+    await insert_new(tx, tables.lane, rows)
+    await tx.run(
+        "WITH stale AS (SELECT l.name, n.rate, n.burst FROM lane l JOIN"
+        " unnest(CAST(:names AS text[]), CAST(:rates AS float8[]), CAST(:bursts AS int[])) AS n (name, rate, burst)"
+        " ON l.name = n.name WHERE (l.rate, l.burst) <> (n.rate, n.burst) ORDER BY l.name FOR UPDATE OF l)"
+        " UPDATE lane l SET rate = s.rate, burst = s.burst FROM stale s WHERE l.name = s.name",
+        names=[row["name"] for row in rows],
+        rates=[row["rate"] for row in rows],
+        bursts=[row["burst"] for row in rows],
+    )
 
 
-async def due(tx: Tx, now: datetime, limit: int) -> list[Due]:
-    """The first deliveries of every lane that may send, the longest waiting first. A first look, unlocked."""
+async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Due]:
+    """The first deliveries of every lane that may send, lanes in turn, but for kinds that are full. Unlocked."""
     rows = await tx.rows(
         "SELECT d.id, d.case_id, d.lane FROM lane l CROSS JOIN LATERAL ("
-        " SELECT q.id, q.case_id, q.lane, q.next_at FROM delivery q WHERE q.lane = l.name"
+        " SELECT q.id, q.case_id, q.lane, q.rank_at, row_number() OVER (ORDER BY q.rank_at, q.id) AS place"
+        " FROM delivery q WHERE q.lane = l.name"
         " AND q.state IN ('queued', 'held', 'unknown') AND q.next_at <= :now"
-        " AND (q.claimed_until IS NULL OR q.claimed_until <= :now) ORDER BY q.next_at, q.id"
-        " LIMIT CASE WHEN l.pace_ms > 0 THEN 1 ELSE l.width END) d"
-        " WHERE l.next_at <= :now AND l.blocked_until <= :now AND l.width >"
-        " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now)"
-        " ORDER BY d.next_at, d.id LIMIT :limit",
+        " AND (q.claimed_until IS NULL OR q.claimed_until <= :now) ORDER BY q.rank_at, q.id"
+        f" LIMIT greatest(0, {_ROOM})) d"
+        f" WHERE l.blocked_until <= :now AND {_TOKENS} >= 1"
+        " AND split_part(l.name, ':', 1) <> ALL(CAST(:full AS text[]))"
+        " ORDER BY d.place, d.rank_at, d.id LIMIT :limit",
         now=now,
         limit=limit,
+        full=sorted(full),
     )
     return [Due(row.id, row.case_id, row.lane) for row in rows]
 
 
-async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, int]:
-    """Lock those of the lanes that nobody else claims from; how many messages each may send now."""
+async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
+    """Lock those of the lanes that nobody else claims from; what each may send now."""
     held = await tx.rows(
-        "SELECT name FROM lane WHERE name = ANY(CAST(:lanes AS text[])) AND next_at <= :now AND blocked_until <= :now"
+        "SELECT name FROM lane WHERE name = ANY(CAST(:lanes AS text[])) AND blocked_until <= :now"
         " ORDER BY name FOR UPDATE SKIP LOCKED",
         lanes=sorted(set(lanes)),
         now=now,
     )
     rows = await tx.rows(  # a later statement: it sees what was claimed until the lock was ours
-        "SELECT l.name, CASE WHEN l.pace_ms > 0 THEN least(1, l.width) ELSE l.width END -"
-        " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now) AS free"
-        " FROM lane l WHERE l.name = ANY(CAST(:lanes AS text[])) AND l.next_at <= :now AND l.blocked_until <= :now"
-        " ORDER BY l.name",
+        f"SELECT l.name, l.known_as, {_ROOM} AS free FROM lane l"
+        " WHERE l.name = ANY(CAST(:lanes AS text[])) AND l.blocked_until <= :now ORDER BY l.name",
         lanes=[row.name for row in held],
         now=now,
     )
-    return {row.name: row.free for row in rows if row.free > 0}
+    return {row.name: Room(row.free, row.known_as) for row in rows if row.free > 0}
 
 
-async def paced(tx: Tx, lanes: Sequence[str], now: datetime) -> None:
-    """A message leaves each of these locked lanes now: the next one waits its pace."""
+async def spend(tx: Tx, messages: Mapping[str, int], now: datetime) -> None:
+    """So many messages leave these locked lanes now: their tokens are gone."""
     await tx.run(
-        "UPDATE lane SET next_at = CAST(:now AS timestamptz) + pace_ms * interval '1 millisecond'"
-        " WHERE name = ANY(CAST(:lanes AS text[])) AND pace_ms > 0",
-        lanes=sorted(set(lanes)),
+        "UPDATE lane l SET full_at = greatest(l.full_at, CAST(:now AS timestamptz)) + n.messages / l.rate * interval"
+        " '1 second' FROM unnest(CAST(:lanes AS text[]), CAST(:messages AS int[])) AS n (name, messages)"
+        " WHERE l.name = n.name",
+        lanes=list(messages),
+        messages=list(messages.values()),
         now=now,
     )
+
+
+async def answers(tx: Tx, outcomes: Mapping[str, Sequence[Outcome]], now: datetime) -> None:
+    """What answers mean for their lanes. A lane that takes one at a time counts its pause from the answer."""
+    found = await tx.rows(
+        "SELECT name, width, rate, failures, full_at, known_as, blocked_until, blocked_reason FROM lane"
+        " WHERE name = ANY(CAST(:lanes AS text[])) AND"
+        " (failures > 0 OR width = 1 OR name = ANY(CAST(:troubled AS text[])))"
+        " ORDER BY name FOR UPDATE",
+        lanes=sorted(outcomes),
+        troubled=[lane for lane, each in outcomes.items() if any(o.kind in ("later", "lost") for o in each)],
+    )
+    rows = []
+    for row in found:
+        lane = answered(Lane(row.name, row.failures, row.blocked_until, row.blocked_reason), outcomes[row.name], now)
+        paced = now + timedelta(seconds=1 / row.rate) if row.width == 1 else row.full_at
+        rows.append(
+            {
+                "name": row.name,
+                "failures": lane.failures,
+                "full_at": max(row.full_at, paced),
+                "known_as": _known_as(outcomes[row.name]) or row.known_as,
+                "blocked_until": max(row.blocked_until, lane.blocked_until or _LONG_AGO),
+                "blocked_reason": lane.reason,
+            }
+        )
+    await update(tx, tables.lane, rows)
+
+
+def _known_as(outcomes: Sequence[Outcome]) -> str | None:
+    """``C123`` of a receipt ``C123/1700000000.000100``."""
+    receipts = [each.receipt for each in outcomes if each.receipt and each.receipt.count("/") == 1]
+    return receipts[-1].partition("/")[0] if receipts else None
 
 
 async def block(tx: Tx, blocks: Mapping[str, Block]) -> None:
@@ -107,4 +166,33 @@ async def block(tx: Tx, blocks: Mapping[str, Block]) -> None:
         lanes=lanes,
         until=[blocks[lane].until for lane in lanes],
         reasons=[blocks[lane].reason for lane in lanes],
+    )
+
+
+async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Due, str]]:
+    """Calls that waited long for a lane that takes nothing now, and why it does not; unlocked."""
+    rows = await tx.rows(
+        "SELECT d.id, d.case_id, d.lane, l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
+        " WHERE l.blocked_until > :now AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :long_ago"
+        " AND d.token IS NULL AND d.purpose = 'call' AND d.target <> 'catch-all'"
+        " ORDER BY d.rank_at, d.id LIMIT :limit",
+        now=now,
+        long_ago=now - PATIENCE,
+        limit=limit,
+    )
+    return [(Due(row.id, row.case_id, row.lane), row.blocked_reason or "") for row in rows]
+
+
+async def every(tx: Tx, now: datetime, after: str, limit: int) -> Sequence[Row[Any]]:
+    """Lanes by name, each with what waits in it and what is on its way."""
+    return await tx.rows(
+        f"SELECT l.*, {_TOKENS} AS tokens, w.waiting, w.oldest, b.busy FROM lane l"
+        " CROSS JOIN LATERAL (SELECT count(*) AS waiting, min(q.created_at) AS oldest FROM delivery q"
+        "  WHERE q.lane = l.name AND q.state IN ('queued', 'held', 'unknown')) w"
+        " CROSS JOIN LATERAL (SELECT count(*) AS busy FROM delivery q"
+        "  WHERE q.lane = l.name AND q.claimed_until > :now) b"
+        " WHERE l.name > :after ORDER BY l.name LIMIT :limit",
+        now=now,
+        after=after,
+        limit=limit,
     )

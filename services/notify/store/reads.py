@@ -17,14 +17,17 @@ After = tuple[datetime, UUID]  # the place of the last item of the page before
 MAX_HISTORY = 1_000
 MAX_TROUBLED = 500
 
-# What a reader calls held: also what waits because its provider asked the whole lane to.
+# What a reader calls held: also what waits for its lane, which its provider, its breaker or its limits hold back.
+_TURN = "(l.full_at - (l.burst - 1) / l.rate * interval '1 second')"  # when its bucket has a token
+_HELD = f"(d.state = 'queued' AND d.claimed_until IS NULL AND greatest(l.blocked_until, {_TURN}) > :now)"
+_SHOWN = f"CASE WHEN {_HELD} THEN 'held' ELSE d.state END"
 _DELIVERY = (
-    "SELECT d.*, f.summary ->> 'number' AS case_number,"
-    " CASE WHEN d.state = 'queued' AND l.blocked_until > :now THEN 'held' ELSE d.state END AS shown,"
-    " CASE WHEN d.state = 'queued' AND l.blocked_until > :now THEN l.blocked_reason ELSE d.reason END AS shown_reason,"
-    " greatest(d.next_at, l.blocked_until) AS until"
+    f"SELECT d.*, f.summary ->> 'number' AS case_number, {_SHOWN} AS shown, l.rate,"
+    f" CASE WHEN {_HELD} AND l.blocked_until > :now THEN l.blocked_reason ELSE d.reason END AS shown_reason,"
+    f" greatest(d.next_at, l.blocked_until, {_TURN}) AS until"
     " FROM delivery d JOIN lane l ON l.name = d.lane LEFT JOIN case_facts f ON f.case_id = d.case_id"
 )
+MAX_AHEAD = 1_000  # messages counted before one that waits for its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +81,59 @@ async def clocks_of(tx: Tx, page_id: UUID) -> list[Clock]:
     return [clock_of(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a reader asks of the delivery log: all that it names must hold."""
+
+    page_id: UUID | None = None
+    case_id: UUID | None = None
+    target: str | None = None  # destination:payments-slack, person:ana
+    lane: str | None = None
+    state: str | None = None
+    since: datetime | None = None  # created from then on
+    until: datetime | None = None  # and before then
+
+
+_FILTERS = {
+    "page_id": "d.page_id = :page_id",
+    "case_id": "d.case_id = :case_id",
+    "target": "d.target = :target",
+    "lane": "d.lane = :lane",
+    "state": f"{_SHOWN} = :state",
+    "since": "d.created_at >= :since",
+    "until": "d.created_at < :until",
+}
+
+
 async def deliveries(
-    tx: Tx,
-    now: datetime,
-    limit: int,
-    page_id: UUID | None = None,
-    case_id: UUID | None = None,
-    state: str | None = None,
-    after: After | None = None,
+    tx: Tx, now: datetime, limit: int, search: Search = Search(), after: After | None = None
 ) -> Sequence[Row[Any]]:
+    """Newest first. Only the conditions that are asked for are written, so that each finds its index."""
+    asked = {name: value for name in _FILTERS if (value := getattr(search, name)) is not None}
+    conditions = [_FILTERS[name] for name in asked]
+    if after:
+        conditions.append("(d.created_at, d.id) < (:at, CAST(:id AS uuid))")
+        asked |= {"at": after[0], "id": after[1]}
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return await tx.rows(
-        f"SELECT * FROM ({_DELIVERY}) d WHERE (CAST(:page_id AS uuid) IS NULL OR d.page_id = :page_id)"
-        " AND (CAST(:case_id AS uuid) IS NULL OR d.case_id = :case_id)"
-        " AND (CAST(:state AS text) IS NULL OR d.shown = :state)"
-        " AND (CAST(:at AS timestamptz) IS NULL OR (d.created_at, d.id) < (:at, CAST(:id AS uuid)))"
-        " ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        f"SELECT d.*, a.ahead FROM ({_DELIVERY}{where} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit) d"
+        f" {_AHEAD} ORDER BY d.created_at DESC, d.id DESC",
         now=now,
-        page_id=page_id,
-        case_id=case_id,
-        state=state,
-        at=after[0] if after else None,
-        id=after[1] if after else None,
         limit=limit,
+        **asked,
     )
 
 
+# How many messages of its lane go before one that waits for its turn; counted only there.
+_AHEAD = (
+    "CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM (SELECT FROM delivery q WHERE q.lane = d.lane"
+    " AND q.state IN ('queued', 'held', 'unknown') AND d.state = 'queued' AND d.shown = 'held' AND q.next_at <= :now"
+    f" AND (q.rank_at, q.id) < (d.rank_at, d.id) LIMIT {MAX_AHEAD}) q) a"
+)
+
+
 async def delivery(tx: Tx, delivery_id: UUID, now: datetime) -> Row[Any] | None:
-    return await tx.one(f"{_DELIVERY} WHERE d.id = :id", id=delivery_id, now=now)
+    return await tx.one(f"SELECT d.*, a.ahead FROM ({_DELIVERY} WHERE d.id = :id) d {_AHEAD}", id=delivery_id, now=now)
 
 
 async def attempts(tx: Tx, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Row[Any]]]:
@@ -195,7 +224,9 @@ async def doubtful(tx: Tx, now: datetime, since: timedelta) -> Sequence[Row[Any]
     return await tx.rows(
         "SELECT d.id, d.target, d.state, d.lost, d.reason, f.summary ->> 'number' AS case_number FROM delivery d"
         " LEFT JOIN case_facts f ON f.case_id = d.case_id"
-        " WHERE d.created_at > :since AND d.lost > 0 ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
+        " WHERE d.created_at > :since AND d.lost > 0 AND NOT EXISTS"
+        " (SELECT 1 FROM attempt a WHERE a.delivery_id = d.id AND a.outcome = 'found')"
+        " ORDER BY d.created_at DESC, d.id DESC LIMIT :limit",
         since=now - since,
         limit=MAX_TROUBLED,
     )

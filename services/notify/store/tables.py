@@ -4,6 +4,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -134,6 +135,8 @@ delivery = Table(
     Column("state", Text, nullable=False),
     Column("created_at", _when, nullable=False),
     Column("next_at", _when, nullable=False),
+    Column("head_start", Integer, nullable=False),
+    Column("rank_at", _when, nullable=False),  # next_at without the head start: the order within its lane
     Column("reason", Text),
     Column("muted_by", Uuid),
     Column("attempts", Integer, nullable=False),
@@ -148,7 +151,9 @@ delivery = Table(
     Column("lines", JSONB),
     Index("delivery_page", "page_id"),
     Index("delivery_created", "created_at", "id"),
-    Index("delivery_due", "lane", "next_at", "id", postgresql_where=_unfinished),
+    Index("delivery_case", "case_id", "created_at", "id"),
+    Index("delivery_target", "target", "created_at", "id"),
+    Index("delivery_due", "lane", "rank_at", "id", postgresql_where=_unfinished),
     Index(
         "delivery_case_busy",
         "case_id",
@@ -166,7 +171,7 @@ attempt = Table(
     Column("token", Uuid, nullable=False),
     Column("started_at", _when, nullable=False),
     Column("ended_at", _when),
-    Column("outcome", Text),  # sent, later, lost, refused; null while it is out
+    Column("outcome", Text),  # sent, found (an earlier try had arrived), later, lost, refused; null while it is out
     Column("detail", Text),
 )
 
@@ -176,8 +181,11 @@ lane = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("width", SmallInteger, nullable=False),  # how many messages may be on their way at once
-    Column("pace_ms", Integer, nullable=False),  # between two messages
-    Column("next_at", _when, nullable=False),
+    Column("rate", Double, nullable=False),  # messages a second
+    Column("burst", Integer, nullable=False),  # of them at once, after a rest
+    Column("full_at", _when, nullable=False),  # when the bucket has all its tokens again
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("known_as", Text),  # the provider's own name for the address
     Column("blocked_until", _when, nullable=False),
     Column("blocked_reason", Text),
 )

@@ -137,6 +137,12 @@ class Running:
         while await self.sending.claim() == 0.0:
             while not self.sending.idle:
                 await self.sending.send()
+            await self.record()
+
+    async def record(self) -> None:
+        """What the recording loop does, where there is an answer."""
+        while not self.sending._answered.empty():
+            await self.sending.record()
 
     async def until(self, at: datetime, step: timedelta = timedelta(seconds=1)) -> None:
         """Let time pass: timers fire and messages leave."""
