@@ -22,10 +22,19 @@ def message_id(number: str, unique: str, key: bytes, host: str) -> str:
 
 def case_of_message_id(found: str, key: bytes) -> int | None:
     """The number of the case where we made this Message-ID; None for any other."""
+    match = _signed(found, key)
+    return int(match[2]) if match else None
+
+
+def unique_of_message_id(found: str, key: bytes) -> str | None:
+    """What ``message_id`` was given as ``unique``, in lower case, where we made it; None for any other."""
+    match = _signed(found, key)
+    return match[3].lower() if match else None
+
+
+def _signed(found: str, key: bytes) -> re.Match[str] | None:
     match = _SIGNED.fullmatch(found)
-    if match is None or not _is_signed(key, f"message {match[1].lower()}", match[4]):
-        return None
-    return int(match[2])
+    return match if match is not None and _is_signed(key, f"message {match[1].lower()}", match[4]) else None
 
 
 def case_token(number: int, key: bytes) -> str:

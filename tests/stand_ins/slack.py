@@ -56,6 +56,7 @@ class Slack:
     def __post_init__(self) -> None:
         self._clock, self._last = SystemClock(), 0
         self._messages: dict[str, list[dict[str, Any]]] = {}
+        self._threads: dict[str, list[dict[str, Any]]] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -146,6 +147,7 @@ class Slack:
         (self.replies if unseen else self.posts).append(Post(at, channel, key, body))
         message = {**body, "ts": stamp, "type": "message"}
         if unseen:
+            self._threads.setdefault(str(body["thread_ts"]), []).append(message)
             return {"channel": channel, "ts": stamp, "message": message}
         self._messages.setdefault(channel, []).append(message)
         return {"channel": channel, "ts": stamp, "message": message}
@@ -167,6 +169,9 @@ class Slack:
         if self.without_history:
             return {"ok": False, "error": "missing_scope"}
         return {"messages": self._messages.get(str(body.get("channel", "")), [])[::-1], "has_more": False}
+
+    def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"messages": self._threads.get(str(body.get("ts")), []), "has_more": False}
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.log is not None:

@@ -1,107 +1,127 @@
-"""The small page behind the link in a mail: opening it shows a button; only pressing the button acts.
+"""The small page behind the link in a mail: opening it shows buttons; only pressing one acts.
 
 Mail scanners open every link, so a GET never acts.
 """
 
 from collections.abc import Awaitable, Callable
-from html import escape
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from services.notify.api.acting import act
-from services.notify.model import METRICS, CaseState, Clock
-from services.notify.model.commands import Acknowledge
+from services.notify.api import action_page
+from services.notify.api.acting import attempt
+from services.notify.message import Message, build, sample
+from services.notify.model import CaseState, Purpose
+from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze
 from services.notify.senders import links
+from services.notify.senders.blocks import SNOOZES
 from services.notify.store import reads
-from shared.contracts.words import PageState
-from shared.errors import not_found
+from shared.contracts import duration
+from shared.errors import invalid, not_found
 from shared.runtime import Runtime
 
 SigningKey = Callable[[], Awaitable[str]]
 Token = Annotated[str, Query(max_length=links.MAX_TOKEN)]
+MAX_FORM = 2_000  # bytes
 
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # the address is the authority
     "X-Robots-Tag": "noindex",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
 }
-
-_STYLE = (
-    "body{margin:0;font:18px/1.5 system-ui,sans-serif;background:Canvas;color:CanvasText}"
-    "main{max-width:32rem;margin:0 auto;padding:3rem 1.25rem}"
-    "h1{margin:0 0 .5rem;font-size:1.5rem}p{margin:0 0 1.5rem}"
-    "button{width:100%;padding:1rem;border:0;border-radius:.5rem;background:#b3261e;color:#fff;"
-    "font:600 1.1rem system-ui,sans-serif;cursor:pointer}"
-    "button:focus-visible{outline:3px solid #1a73e8;outline-offset:2px}"
-)
+_FORM = {
+    "requestBody": {
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "act": {"enum": ["acknowledge", "snooze", "hand_over", "resolve"]},
+                        "for": {"type": "string"},
+                        "team": {"type": "string"},
+                    },
+                }
+            }
+        }
+    }
+}
 
 
 def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
     routes = APIRouter(tags=["page"])
 
     async def holder(page_id: UUID, token: str) -> str:
-        who = links.verify(await signing_key(), page_id, token, runtime.clock.now())
-        return who.partition(":")[2] or who  # a target, such as person:ana
+        return links.verify(await signing_key(), page_id, token, runtime.clock.now())  # a target: person:ana
 
-    async def promises(page_id: UUID) -> tuple[reads.StoredPage, list[Clock]]:
+    async def standing(page_id: UUID, target: str, said: str = "") -> HTMLResponse:
+        now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
             found = await reads.page(tx, page_id)
             if found is None:
                 raise not_found("page", page_id)
-            return found, await reads.clocks_of(tx, page_id)
+            state = (await runtime.service.store.load(tx, [found.case_id], now))[found.case_id]
+        message = glance(state, target, page_id)
+        return _html(action_page.draw(found.case_number or "A case", message, said))
+
+    def glance(state: CaseState, target: str, page_id: UUID) -> Message | None:
+        """How the page stands, without the customer's words; None where a later page took its place."""
+        now = runtime.clock.now()
+        made = sample.delivery(state, target, "link", Purpose.UPDATE, now)
+        if made is None or made.page_id != page_id:
+            return None
+        try:
+            return build(state, made, now, words=False)
+        except LookupError:
+            return None
 
     @routes.get("/v1/pages/{page_id}/action", response_class=HTMLResponse)
     async def show(page_id: UUID, token: Token = "") -> HTMLResponse:
-        """A page with a button. Shows nothing of the customer, changes nothing."""
+        """A page with buttons. Shows none of the customer's words, changes nothing."""
         try:
-            await holder(page_id, token)
+            target = await holder(page_id, token)
         except links.BadLink as bad:
-            return _html("This link does not work", str(bad), status=403)
-        stored, clocks = await promises(page_id)
-        can = stored.page.state in (PageState.OPEN, PageState.EXHAUSTED)
-        return _html(_title(stored), _state(stored, clocks), button=can)
+            return _html(action_page.plain("This link does not work", str(bad)), status=403)
+        return await standing(page_id, target)
 
-    @routes.post("/v1/pages/{page_id}/action", response_class=HTMLResponse)
-    async def acknowledge(page_id: UUID, token: Token = "") -> HTMLResponse:
-        """What the button does."""
+    @routes.post("/v1/pages/{page_id}/action", response_class=HTMLResponse, openapi_extra=_FORM)
+    async def press(page_id: UUID, request: Request, token: Token = "") -> HTMLResponse:
+        """What the buttons do; acknowledges where the form names nothing else."""
         try:
-            who = await holder(page_id, token)
+            target = await holder(page_id, token)
         except links.BadLink as bad:
-            return _html("This link does not work", str(bad), status=403)
-        stored = await act(runtime, page_id, Acknowledge(page_id, who, "link"))
-        _, clocks = await promises(page_id)
-        return _html(_title(stored), _state(stored, clocks))
+            return _html(action_page.plain("This link does not work", str(bad)), status=403)
+        who = target.partition(":")[2] or target
+        form = _form((await request.body())[:MAX_FORM])
+        done = await attempt(runtime, page_id, _command(page_id, who, form, runtime))
+        return await standing(page_id, target, "" if done.changed else done.text)
 
     return routes
 
 
-def _title(stored: reads.StoredPage) -> str:
-    return stored.case_number or "A case"
+def _form(body: bytes) -> dict[str, str]:
+    try:
+        return {name: values[0] for name, values in parse_qs(body.decode(), max_num_fields=10).items()}
+    except ValueError:
+        raise invalid("The form cannot be read.") from None
 
 
-def _state(stored: reads.StoredPage, clocks: list[Clock]) -> str:
-    page = stored.page
-    if page.state == PageState.ACKNOWLEDGED:
-        return f"Acknowledged by {page.acknowledged_by}. Nobody else is paged. Answer the customer to end it."
-    if page.state == PageState.RESOLVED:
-        return "This is over: nothing is left to do."
-    broken = [f"The {METRICS[clock.metric]} is late." for clock in clocks if clock.breached_at and clock.ended is None]
-    risky = [
-        f"The {METRICS[clock.metric]} is at risk." for clock in clocks if not clock.breached_at and not clock.ended
-    ]
-    return " ".join([*broken, *risky, "Nobody has taken it yet."])
+def _command(page_id: UUID, who: str, form: dict[str, str], runtime: Runtime[CaseState]) -> Any:
+    act = form.get("act", "acknowledge")
+    if act == "acknowledge":
+        return Acknowledge(page_id, who, "link")
+    if act == "resolve":
+        return Resolve(page_id, who, "link")
+    if act == "snooze" and form.get("for") in SNOOZES:
+        return Snooze(page_id, who, runtime.clock.now() + duration.parse(form["for"]), "link")
+    if act == "hand_over" and form.get("team"):
+        return HandOver(page_id, who, form["team"][:63], "asked for by link", "link")
+    raise invalid("act: one of acknowledge, snooze with for, hand_over with team, resolve")
 
 
-def _html(title: str, text: str, button: bool = False, status: int = 200) -> HTMLResponse:
-    form = '<form method="post"><button>Acknowledge</button></form>' if button else ""
-    body = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{_STYLE}'
-        f"</style></head><body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{form}</main></body></html>"
-    )
-    return HTMLResponse(body, status, _HEADERS)
+def _html(text: str, status: int = 200) -> HTMLResponse:
+    return HTMLResponse(text, status, _HEADERS)

@@ -66,14 +66,18 @@ class Message:
     facts: dict[str, Any] = field(default_factory=dict)  # for machines
 
 
-def build(state: CaseState, delivery: Delivery, now: datetime) -> Message:
-    """The message of a claimed delivery. Raises ``LookupError`` where its clock or page is not in the state."""
+def build(state: CaseState, delivery: Delivery, now: datetime, words: bool = True) -> Message:
+    """The message of a claimed delivery; ``words``: it may have the customer's own.
+
+    Raises ``LookupError`` where its clock or page is not in the state.
+    """
     passed = stages.run(stages.outgoing(state, delivery, now))
     clock, summary = passed.clock, state.facts.summary
     if clock is None or summary is None:
         raise LookupError(f"delivery {delivery.id} is about nothing that is known")
-    subject = cut(summary.subject, MAX_SUBJECT) if passed.words else ""
-    quote = cut(summary.excerpt, MAX_QUOTE) if passed.words else ""
+    words = words and passed.words
+    subject = cut(summary.subject, MAX_SUBJECT) if words else ""
+    quote = cut(summary.excerpt, MAX_QUOTE) if words else ""
     wrong = what(clock, delivery.purpose, now)
     reader = reader_of(state, delivery, clock)
     lines = fields(state, delivery, clock, summary, reader, now)

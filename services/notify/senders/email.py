@@ -134,26 +134,54 @@ def plain(message: Message, act_url: str | None) -> str:
     return "\n\n".join([*parts, LAST_WORDS]) + "\n"
 
 
+_STYLE = (
+    ":root{color-scheme:light dark;supported-color-schemes:light dark}"
+    "@media (prefers-color-scheme:dark){.ground{background:#0d1117!important;color:#e6edf3!important}"
+    ".card{background:#161b22!important;border-color:#3d444d!important}.soft{color:#9198a1!important}"
+    ".quote{border-color:#3d444d!important}.second{background:#2a3138!important;color:#e6edf3!important}"
+    ".go{background:#d9453b!important}}"
+    "@media (max-width:480px){.button{display:block!important;text-align:center!important;margin-right:0!important}"
+    ".ground{padding:0!important}.card{border-width:0 0 1px!important;border-radius:0!important}}"
+)
+_BUTTON = (
+    "display:inline-block;margin:4px 8px 4px 0;padding:12px 20px;border-radius:8px;font-weight:600;"
+    "text-decoration:none;"
+)
+_SOFT = "color:#57606a;font-size:14px"
+
+
 def html(message: Message, act_url: str | None) -> str:
-    """One narrow column, no images, nothing loaded from elsewhere."""
-    button = (
-        "display:inline-block;margin:4px 8px 4px 0;padding:12px 20px;border-radius:6px;"
-        "font-weight:600;text-decoration:none;"
-    )
+    """One narrow column, light and dark, no images, nothing loaded from elsewhere."""
     buttons = ""
     if act_url:
-        buttons += f'<a href="{escape(act_url)}" style="{button}background:#b3261e;color:#ffffff">Acknowledge</a>'
+        style = f"{_BUTTON}background:#b3261e;color:#ffffff"
+        buttons += f'<a class="button go" href="{escape(act_url)}" style="{style}">Acknowledge</a>'
     if message.case_url:
-        style = f"{button}background:#eceff1;color:#1b1f23"
-        buttons += f'<a href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'
-    sentences = "".join(f'<p style="margin:0 0 12px">{escape(line)}</p>' for line in message.sentences)
+        style = f"{_BUTTON}background:#eaeef2;color:#1b1f23"
+        buttons += f'<a class="button second" href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'
+    quote = f"They wrote: “{message.quote}”"
+    said = "".join(_quoted(message.quote) if line == quote else _paragraph(line) for line in message.sentences)
+    context = escape(" · ".join(message.context))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"></head>'
-        '<body style="margin:0;background:#f6f7f8;color:#1b1f23;font:16px/1.5 system-ui,sans-serif">'
-        '<div style="max-width:560px;margin:0 auto;padding:24px 16px;background:#ffffff">'
-        f'<h1 style="margin:0 0 4px;font-size:20px;line-height:1.3">{escape(message.headline)}</h1>'
-        f'<p style="margin:0 0 16px;color:#57606a;font-size:14px">{escape(" · ".join(message.context))}</p>'
-        f'{sentences}<p style="margin:16px 0">{buttons}</p>'
-        f'<p style="margin:0;color:#57606a;font-size:14px">{LAST_WORDS}</p></div></body></html>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><meta name="supported-color-schemes" content="light dark">'
+        f"<title>{escape(message.headline)}</title><style>{_STYLE}</style></head>"
+        '<body class="ground" style="margin:0;padding:16px;background:#f6f7f8;color:#1b1f23;'
+        "font:16px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif\">"
+        '<div class="card" style="max-width:560px;margin:0 auto;padding:24px 20px;background:#ffffff;'
+        'border:1px solid #d8dee4;border-radius:12px">'
+        '<h1 style="margin:0 0 4px;font-size:21px;line-height:1.3;overflow-wrap:anywhere">'
+        f'{escape(message.headline)}</h1><p class="soft" style="margin:0 0 16px;{_SOFT}">{context}</p>'
+        f'{said}<p style="margin:20px 0">{buttons}</p>'
+        f'<p class="soft" style="margin:0;{_SOFT}">{LAST_WORDS}</p></div></body></html>'
     )
+
+
+def _paragraph(line: str) -> str:
+    return f'<p style="margin:0 0 12px;overflow-wrap:anywhere">{escape(line)}</p>'
+
+
+def _quoted(words: str | None) -> str:
+    style = "margin:0 0 12px;padding:2px 0 2px 12px;border-left:3px solid #d8dee4;overflow-wrap:anywhere"
+    return f'<blockquote class="quote" style="{style}">{escape(words or "")}</blockquote>'

@@ -86,9 +86,11 @@ class SlackSender:
         """After a lost answer: is it in the channel? Where Slack does not say, it is sent again."""
         if not isinstance(parcel.address, SlackSpec) or not self._token or parcel.lost_since is None:
             return None
-        channel = parcel.known_as or parcel.address.channel
+        there, _, stamp = (parcel.message.follows or "").rpartition("/")
+        channel = there or parcel.known_as or parcel.address.channel
+        thread = stamp if parcel.message.purpose == Purpose.HISTORY else None
         try:
-            found = await slack_history.find(self._client(), channel, str(parcel.key), parcel.lost_since)
+            found = await slack_history.find(self._client(), channel, str(parcel.key), parcel.lost_since, thread)
         except (SlackApiError, aiohttp.ClientError, ConnectionError, AttributeError) as error:
             log.info("Slack does not say whether a message arrived", error=f"{type(error).__name__}: {error}"[:200])
             return None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -20,12 +21,15 @@ class Found:
     copies: int
 
 
-async def find(client: AsyncWebClient, channel: str, key: str, since: datetime) -> Found | None:
-    """Look in the channel, by id or name, for messages with our key. Raises what slack_sdk raises."""
+async def find(
+    client: AsyncWebClient, channel: str, key: str, since: datetime, thread: str | None = None
+) -> Found | None:
+    """Look for messages with our key in the channel, by id or name, or in a thread of it. Raises like slack_sdk."""
     known = await _id_of(client, channel)
     cursor, stamps = "", []
     for _ in range(MAX_PAGES):
-        answer = await client.conversations_history(
+        asked = client.conversations_history if thread is None else partial(client.conversations_replies, ts=thread)
+        answer = await asked(
             channel=known,
             oldest=f"{(since - MARGIN).timestamp():.6f}",
             include_all_metadata=True,

@@ -268,3 +268,18 @@ async def test_a_withdrawn_call_is_corrected_aloud_in_its_thread(notify: Running
     await notify.until(minutes(1) + timedelta(seconds=5))
     assert slack.posts[1].body["thread_ts"] == slack.standing("#payments-alerts")[0]["ts"]
     assert "in time after all" in slack.standing("#payments-alerts")[0]["text"]
+
+
+async def test_a_post_in_a_thread_whose_answer_was_lost_is_found_there_and_not_sent_again(
+    notify: Running, slack: Slack
+) -> None:
+    await notify.tell(breached())
+    await notify.until(minutes(1))
+    page = (await notify.page())["id"]
+    await notify.ok("POST", f"/v1/pages/{page}/acknowledge", {"by": "ana"})
+    await notify.pump()
+    slack.behave("drop_after", times=1)
+    await notify.until(minutes(2))
+    assert [each.body["text"] for each in slack.replies] == ["02:04 Ana acknowledged the page: its steps stop."]
+    [history] = [each for each in await notify.deliveries() if each["purpose"] == "history"]
+    assert (history["state"], history["lost"]) == ("sent", 1)
