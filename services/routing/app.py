@@ -2,12 +2,13 @@
 
 from services.routing import CARD, api
 from services.routing.decide import decide
+from services.routing.dispatcher import Dispatcher
 from services.routing.model import CaseState
 from services.routing.store import RoutingStore, first_start, ledger, metadata
 from shared.batch import Service
 from shared.process import Member
 from shared.runtime import Runtime
-from shared.service import Assembly
+from shared.service import Assembly, Loop
 
 
 def service() -> Service[CaseState]:
@@ -18,7 +19,8 @@ def service() -> Service[CaseState]:
 def assemble(runtime: Runtime[CaseState]) -> Assembly:
     store = runtime.service.store
     assert isinstance(store, RoutingStore)  # what `service` made
-    return Assembly(router=api.routes(runtime, store), ledger=ledger)
+    desk = Loop("routing desk", Dispatcher(runtime, store).step, runtime.wake_sender)
+    return Assembly(router=api.routes(runtime, store), ledger=ledger, loops=(desk,))
 
 
 MEMBER = Member(service, assemble)

@@ -6,7 +6,7 @@ day. An interval belongs to the day it starts on: a holiday takes it away whole,
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -14,10 +14,9 @@ from heapq import merge
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from services.sla.model import Calendar
-from services.sla.model.spec import DAYS, MINUTES_A_DAY, CalendarSpec, ExtraDay, minutes
+from services.sla.model.spec import CalendarSpec
+from shared.contracts.hours import DAYS, MINUTES_A_DAY, ExtraDay, minutes, official
 
 LIBRARIES = f"tzdata {version('tzdata')}, holidays {version('holidays')}"
 HORIZON = timedelta(days=3653)  # a deadline is searched this far
@@ -38,7 +37,7 @@ class CalendarError(ValueError):
 def compiled(name: str, version: int, spec: CalendarSpec, before: Calendar | None = None) -> Calendar:
     """The calendar that a document describes. ``before``: as the one before it did; holds up to ``effective_from``."""
     weekly = tuple(tuple(sorted(_minutes(opens, closes) for opens, closes in spec.weekly.get(day, ()))) for day in DAYS)
-    official, first_day = spec.holidays, spec.effective_from
+    given, first_day = spec.holidays, spec.effective_from
     while before is not None and (
         first_day is None or (before.first_day is not None and before.first_day >= first_day)
     ):
@@ -48,10 +47,10 @@ def compiled(name: str, version: int, spec: CalendarSpec, before: Calendar | Non
         version=version,
         zone=spec.time_zone,
         weekly=weekly,
-        country=official.country,
-        subdivision=official.subdivision,
-        excepted=frozenset(official.except_),
-        extra=dict((each.date, each.name) if isinstance(each, ExtraDay) else (each, EXTRA) for each in official.extra),
+        country=given.country,
+        subdivision=given.subdivision,
+        excepted=frozenset(given.except_),
+        extra=dict((each.date, each.name) if isinstance(each, ExtraDay) else (each, EXTRA) for each in given.extra),
         first_day=first_day if before is not None else None,
         before=_shortened(before, MAX_CHANGES),
     )
@@ -213,13 +212,7 @@ def _holiday(calendar: Calendar, day: date) -> str | None:
         return calendar.extra[day]
     if calendar.country is None or day in calendar.excepted:
         return None
-    return _official(calendar.country, calendar.subdivision, day.year).get(day)
-
-
-@lru_cache(maxsize=4096)
-def _official(country: str, subdivision: str | None, year: int) -> Mapping[date, str]:
-    found = holidays.country_holidays(country, subdiv=subdivision, years=year, expand=False)
-    return dict(found.items())
+    return official(calendar.country, calendar.subdivision, day.year).get(day)
 
 
 def _offsets(zone: str, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:

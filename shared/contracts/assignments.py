@@ -22,6 +22,7 @@ class CaseAssigned(EventData):
     because: Because
     skills: tuple[str, ...] = ()
     language: str | None = None
+    person: str | None = None  # of the team, where one has it from the start
 
 
 class CaseHandedOff(EventData):
@@ -34,5 +35,19 @@ class CaseHandedOff(EventData):
     priority: Priority
     tags: tuple[str, ...] = ()
     reason: str
+    by: str
+    because: Because
+    person: str | None = None  # of the new team, where one was named
+    returns: int = 0  # how often the case came right back to a team it had left
+
+
+class CaseTaken(EventData):
+    """A person of the team has the case now; nobody, where ``person`` is null. The team stays."""
+
+    TYPE: ClassVar[str] = "case.taken"
+
+    team: str
+    person: str | None = None
+    from_person: str | None = None
     by: str
     because: Because

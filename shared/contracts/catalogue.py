@@ -19,7 +19,7 @@ TOPICS: Mapping[str, tuple[type[EventData], ...]] = {
         contacts.CaseAbsorbed,
         contacts.CustomerErased,
     ),
-    "assignments": (assignments.CaseAssigned, assignments.CaseHandedOff),
+    "assignments": (assignments.CaseAssigned, assignments.CaseHandedOff, assignments.CaseTaken),
     "clocks": (
         clocks.ClockStarted,
         clocks.ClockPaused,

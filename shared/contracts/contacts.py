@@ -70,12 +70,14 @@ class CaseActivity(EventData):
     tags: tuple[str, ...] | None = None  # tags_changed: the tags from now on
     score: int | None = None  # satisfaction_rated, of `scale`
     scale: int | None = None
+    reason: str | None = None  # of a change, in the words of the source
+    attributes: dict[str, JsonValue] = {}
     excerpt: str = ""
     history: bool = False
 
     def without_person(self) -> Self:
         actor = None if self.kind is ActivityKind.CUSTOMER_REPLIED else self.actor
-        return self.model_copy(update={"excerpt": "", "actor": actor})
+        return self.model_copy(update={"excerpt": "", "actor": actor, "reason": None, "attributes": {}})
 
 
 class CaseMerged(EventData):

@@ -65,6 +65,8 @@ VALID: dict[str, JSON] = {
     "POST /v1/rulesets/{version}/evaluate": {"channel": "email", "subject": "x", "customer": {"tier": "x"}},
     "POST /v1/rulesets/{version}/backtest": {"against": 1, "limit": 10},
     "POST /v1/cases/{case_id}/assignment": {"team": "frontline", "reason": "because"},
+    "PUT /v1/cases/{case_id}/linked-issues": {"url": "https://git.example/1", "status": "open"},
+    "PUT /v1/members/{person}/availability": {"away": True, "reason": "bad"},
     "PUT /v1/calendars/{name}": {"time_zone": "Europe/Dublin", "weekly": {"mon": [["09:00", "17:00"]]}},
     "PUT /v1/policies/{name}": {
         "position": 77, "when": "true", "targets": [{"metric": "first_reply", "within": "PT4H"}],

@@ -24,9 +24,10 @@ async def compiles(spec: RulesetSpec) -> Compiled:
         return compiled
     except rules.RulesetError as wrong:
         await let_go(made)
-        places = {rule.id: place for place, rule in enumerate(spec.rules)}
+        places = {rule.id: f"rules.{place}" for place, rule in enumerate(spec.rules)}
+        places |= {rule.id: f"hand_off.{place}" for place, rule in enumerate(spec.hand_off)}
         errors = [
-            {"field": f"rules.{places[each.rule]}.when", "rule": each.rule, "message": each.problem, **each.place}
+            {"field": f"{places[each.rule]}.when", "rule": each.rule, "message": each.problem, **each.place}
             for each in wrong.problems
         ]
         first = wrong.problems[0]

@@ -49,7 +49,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         ``warnings`` name what is certainly odd about it. ``based_on`` is the version that you changed, the active one
         where left out: activating is refused once another one is active.
         """
-        spec = RulesetSpec(rules=body.rules, fallback=body.fallback)
+        spec = RulesetSpec(rules=body.rules, fallback=body.fallback, hand_off=body.hand_off)
         compiled = await checks.compiles(spec)
         async with runtime.db.transaction() as tx:
             await checks.teams_exist(tx, spec)

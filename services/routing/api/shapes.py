@@ -8,13 +8,12 @@ from uuid import UUID
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from services.routing.lab import Evaluation, Moves
-from services.routing.model import Assignment, ContactFacts, Earlier, RulesetState, Step, StepKind
+from services.routing.model import ContactFacts, Earlier, RulesetState
 from services.routing.rules.lint import Finding, Kind
 from services.routing.rules.versions import Difference
-from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec
+from services.routing.spec import FallbackSpec, HandOffRule, RulesetSpec, RuleSpec
 from services.routing.store import Listed, StoredRuleset
 from shared.contracts.envelope import Because
-from shared.contracts.spec import Name
 from shared.contracts.words import Channel, Priority
 from shared.http import Answer, Strict
 
@@ -51,11 +50,6 @@ class BacktestBody(Strict):
 
     against: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_BACKTEST)] = MAX_BACKTEST
-
-
-class HandOffBody(Strict):
-    team: Name
-    reason: Reason
 
 
 class TrialCustomer(Strict):
@@ -129,13 +123,14 @@ class RulesetAnswer(ListedAnswer):
 
     rules: tuple[RuleSpec, ...]
     fallback: FallbackSpec
+    hand_off: tuple[HandOffRule, ...]
 
     @classmethod
     def of(cls, stored: StoredRuleset) -> Self:
         return cls(
             version=stored.version, state=stored.state, author=stored.author, note=stored.note,
             created_at=stored.created_at, activated_at=stored.activated_at, based_on=stored.based_on,
-            rules=stored.spec.rules, fallback=stored.spec.fallback,
+            rules=stored.spec.rules, fallback=stored.spec.fallback, hand_off=stored.spec.hand_off,
         )  # fmt: skip
 
 
@@ -191,6 +186,13 @@ class ChangedFallback(Answer):
     after: FallbackSpec
 
 
+class ChangedHandOff(Answer):
+    """All hand-off rules."""
+
+    before: tuple[HandOffRule, ...]
+    after: tuple[HandOffRule, ...]
+
+
 class DiffAnswer(Answer):
     """From version ``before`` to version ``after``, by rule. Places count from 1."""
 
@@ -201,6 +203,7 @@ class DiffAnswer(Answer):
     moved: list[MovedRule]
     changed: list[ChangedRule]
     fallback: ChangedFallback | None
+    hand_off: ChangedHandOff | None
 
     @classmethod
     def of(cls, before: int, after: int, found: Difference) -> Self:
@@ -212,6 +215,7 @@ class DiffAnswer(Answer):
             moved=[MovedRule.model_validate(each) for each in found.moved],
             changed=[ChangedRule.model_validate(each) for each in found.changed],
             fallback=ChangedFallback(before=found.fallback[0], after=found.fallback[1]) if found.fallback else None,
+            hand_off=ChangedHandOff(before=found.hand_off[0], after=found.hand_off[1]) if found.hand_off else None,
         )
 
 
@@ -254,38 +258,6 @@ def evaluation(case_id: UUID | None, version: int, found: Evaluation) -> Placeme
 
 def why_not(earlier: Earlier) -> list[WhyNotAnswer]:
     return [WhyNotAnswer.model_validate(each) for each in earlier.rules]
-
-
-class StepAnswer(Answer):
-    """One entry of the custody of a case."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-    number: int
-    kind: StepKind
-    at: datetime
-    team: str
-    from_team: str | None
-    by: str
-    reason: str | None
-    because: Because
-
-
-class AssignmentAnswer(PlacementAnswer):
-    """Who has a case now and how it came there; ``history`` is oldest first."""
-
-    by: str
-    history: list[StepAnswer]
-
-    @classmethod
-    def made(cls, case_id: UUID, found: Assignment, steps: tuple[Step, ...], earlier: Earlier | None) -> Self:
-        return cls(
-            case_id=case_id, team=found.team, priority=found.priority, tags=found.tags,
-            skills=found.skills, language=found.language,
-            ruleset_version=found.ruleset_version, rule=found.rule, because=found.because,
-            assigned_at=found.assigned_at, by=found.by, history=[StepAnswer.model_validate(step) for step in steps],
-            why_not=why_not(earlier) if earlier else None, why_not_more=earlier.more if earlier else None,
-        )  # fmt: skip
 
 
 class ExampleAnswer(Answer):

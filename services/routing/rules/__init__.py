@@ -6,7 +6,8 @@ Conditions are CEL over the fields of ``facts``. A value that is unknown makes a
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
+from services.routing.model import Compiled, ContactFacts, Earlier, HandOffCondition, Match, Rule, WhyNot
+from services.routing.rules import hand_off
 from services.routing.rules.facts import BY_NAME, ENVIRONMENT, INTEGERS, inputs, values
 from services.routing.rules.index import Index
 from services.routing.rules.reasons import why, why_not
@@ -65,14 +66,25 @@ def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]
             compiled.append(each)
         else:
             problems.append(each)
+    moving: list[HandOffCondition] = []
+    for found in hand_off.compile_each(spec):
+        if isinstance(found, HandOffCondition):
+            moving.append(found)
+        else:
+            rule, wrong = found
+            problems.append(RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place)))
     if problems:
         raise RulesetError(tuple(problems[:MAX_PROBLEMS]))
     index = Index([rule.asks for rule in compiled], ENVIRONMENT)
-    return Compiled(version, tuple(compiled), spec.fallback, index.candidates)
+    return Compiled(version, tuple(compiled), spec.fallback, index.candidates, tuple(moving))
 
 
 def check_work(compiled: Compiled) -> None:
     """Raises ``RulesetError`` where one contact could hold everybody up, naming the rules that take the most."""
+    heavy = max(compiled.hand_off, key=lambda rule: rule.condition.work, default=None)
+    if heavy is not None and sum(rule.condition.work for rule in compiled.hand_off) > MAX_WORK:
+        problem = "all hand-off rules together could take more work than one activity may; this one takes the most"
+        raise RulesetError((RuleProblem(heavy.spec.id, f"{problem}. Use fewer patterns."),))
     total = sum(rule.condition.work for rule in compiled.rules)
     if total <= MAX_WORK:
         return

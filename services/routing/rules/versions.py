@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from services.routing.spec import FallbackSpec, RulesetSpec, RuleSpec
+from services.routing.spec import FallbackSpec, HandOffRule, RulesetSpec, RuleSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,18 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``fallback`` is None where it stayed."""
+    """``fallback`` and ``hand_off`` (all hand-off rules) are None where they stayed."""
 
     added: tuple[RuleSpec, ...]
     removed: tuple[RuleSpec, ...]
     moved: tuple[Moved, ...]
     changed: tuple[Changed, ...]
     fallback: tuple[FallbackSpec, FallbackSpec] | None
+    hand_off: tuple[tuple[HandOffRule, ...], tuple[HandOffRule, ...]] | None = None
 
     @property
     def nothing(self) -> bool:
-        return not (self.added or self.removed or self.moved or self.changed or self.fallback)
+        return not (self.added or self.removed or self.moved or self.changed or self.fallback or self.hand_off)
 
 
 def diff(before: RulesetSpec, after: RulesetSpec) -> Difference:
@@ -57,6 +58,7 @@ def diff(before: RulesetSpec, after: RulesetSpec) -> Difference:
         moved=tuple(moved),
         changed=tuple(Changed(old[each], new[each]) for each in kept if old[each] != new[each]),
         fallback=(before.fallback, after.fallback) if before.fallback != after.fallback else None,
+        hand_off=(before.hand_off, after.hand_off) if before.hand_off != after.hand_off else None,
     )
 
 

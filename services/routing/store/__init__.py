@@ -1,6 +1,6 @@
 """All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
 
-from services.routing.store import audit, rulesets
+from services.routing.store import audit, desks, issues, rulesets
 from services.routing.store.cases import (
     RoutingStore,
     StoredAssignment,
@@ -23,7 +23,9 @@ __all__ = [
     "audit",
     "case_id",
     "contact",
+    "desks",
     "first_start",
+    "issues",
     "ledger",
     "metadata",
     "newest_contacts",

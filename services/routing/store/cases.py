@@ -22,12 +22,12 @@ from services.routing.model import (
 )
 from services.routing.recent import heard
 from services.routing.spec import RulesetSpec, TeamSpec
-from services.routing.store import recent
+from services.routing.store import issues, recent
 from services.routing.store.rulesets import TEAM, active_ruleset
 from shared.batch import Change, Input
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because, Event
-from shared.contracts.words import Priority
+from shared.contracts.words import Priority, Status
 from shared.db import Tx, from_json, to_json
 from shared.ledger import Entry
 from shared.pace import gently, let_go
@@ -48,7 +48,7 @@ class StoredAssignment:
 
 class RoutingStore:
     def __init__(self) -> None:
-        self._configuration = Configured(self._build)
+        self.configuration = Configured(self._build)
         self._compiled: OrderedDict[int, Compiled] = OrderedDict()
 
     async def _build(self, tx: Tx, snapshot: Snapshot) -> Configuration:
@@ -69,10 +69,10 @@ class RoutingStore:
         return found
 
     async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, CaseState]:
-        configuration = await self._configuration.read(tx)
+        configuration = await self.configuration.read(tx)
         rows = await tx.rows(
             "SELECT c.case_id, a.team, a.priority, a.tags, a.ruleset_version, a.rule, a.because, a.assigned_at, a.by,"
-            " a.skills, a.language, k.erased,"
+            " a.skills, a.language, a.person, a.waiting, a.status, a.from_team, a.returns, a.fallen, k.erased,"
             " (SELECT coalesce(max(h.number), 0) FROM assignment_history h WHERE h.case_id = c.case_id)"
             " AS steps FROM unnest(CAST(:ids AS uuid[])) AS c (case_id)"
             " LEFT JOIN assignment a ON a.case_id = c.case_id LEFT JOIN contact k ON k.case_id = c.case_id"
@@ -107,6 +107,7 @@ class RoutingStore:
         await _save_contacts(tx, [(s.case_id, s.contact) for s in after if s.contact is not None])
         await _save_outcomes(tx, after)
         await recent.save(tx, [(state.case_id, each) for state in after for each in state.heard], now)
+        await issues.save(tx, [(state.case_id, each) for state in after for each in state.issues])
         erased = [c.after.case_id for c in changes if c.after.erased and not c.before.erased]
         if erased:
             await _erase(tx, erased)
@@ -126,6 +127,12 @@ def _assignment(row: Row[Any]) -> Assignment | None:
         by=row.by,
         skills=tuple(from_json(row.skills)),
         language=row.language,
+        person=row.person,
+        waiting=row.waiting,
+        status=Status(row.status),
+        from_team=row.from_team,
+        returns=row.returns,
+        fallen=tuple(from_json(row.fallen)),
     )
 
 
@@ -135,17 +142,23 @@ async def _save_assignments(tx: Tx, states: Sequence[CaseState]) -> None:
         return
     await tx.run(
         "INSERT INTO assignment (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by,"
-        " skills, language)"
+        " skills, language, person, waiting, status, active, from_team, returns, fallen)"
         " SELECT case_id, team, priority, CAST(tags AS jsonb), ruleset_version, rule, CAST(because AS jsonb),"
-        " assigned_at, by, CAST(skills AS jsonb), language"
+        " assigned_at, by, CAST(skills AS jsonb), language, person, waiting, status, active, from_team, returns,"
+        " CAST(fallen AS jsonb)"
         " FROM unnest(CAST(:cases AS uuid[]), CAST(:teams AS text[]), CAST(:priorities AS text[]),"
         " CAST(:tags AS text[]), CAST(:versions AS int[]), CAST(:rules AS text[]), CAST(:becauses AS text[]),"
-        " CAST(:times AS timestamptz[]), CAST(:by AS text[]), CAST(:skills AS text[]), CAST(:languages AS text[]))"
-        " AS n (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by, skills, language)"
+        " CAST(:times AS timestamptz[]), CAST(:by AS text[]), CAST(:skills AS text[]), CAST(:languages AS text[]),"
+        " CAST(:people AS text[]), CAST(:waiting AS boolean[]), CAST(:statuses AS text[]), CAST(:active AS boolean[]),"
+        " CAST(:from_teams AS text[]), CAST(:returns AS int[]), CAST(:fallen AS text[]))"
+        " AS n (case_id, team, priority, tags, ruleset_version, rule, because, assigned_at, by, skills, language,"
+        " person, waiting, status, active, from_team, returns, fallen)"
         " ON CONFLICT (case_id) DO UPDATE SET team = excluded.team, priority = excluded.priority,"
         " tags = excluded.tags, ruleset_version = excluded.ruleset_version, rule = excluded.rule,"
         " because = excluded.because, assigned_at = excluded.assigned_at, by = excluded.by,"
-        " skills = excluded.skills, language = excluded.language",
+        " skills = excluded.skills, language = excluded.language, person = excluded.person,"
+        " waiting = excluded.waiting, status = excluded.status, active = excluded.active,"
+        " from_team = excluded.from_team, returns = excluded.returns, fallen = excluded.fallen",
         cases=[case_id for case_id, _ in found],
         teams=[a.team for _, a in found],
         priorities=[a.priority.value for _, a in found],
@@ -157,6 +170,13 @@ async def _save_assignments(tx: Tx, states: Sequence[CaseState]) -> None:
         by=[a.by for _, a in found],
         skills=[to_json(a.skills) for _, a in found],
         languages=[a.language for _, a in found],
+        people=[a.person for _, a in found],
+        waiting=[a.waiting for _, a in found],
+        statuses=[a.status.value for _, a in found],
+        active=[a.active for _, a in found],
+        from_teams=[a.from_team for _, a in found],
+        returns=[a.returns for _, a in found],
+        fallen=[to_json(a.fallen) for _, a in found],
     )
 
 
@@ -164,12 +184,13 @@ async def _save_steps(tx: Tx, steps: Sequence[tuple[UUID, Step]]) -> None:
     if not steps:
         return
     await tx.run(
-        "INSERT INTO assignment_history (case_id, number, kind, at, team, from_team, by, reason, because)"
-        " SELECT case_id, number, kind, at, team, from_team, by, reason, CAST(because AS jsonb)"
+        "INSERT INTO assignment_history (case_id, number, kind, at, team, from_team, by, reason, because,"
+        " person)"
+        " SELECT case_id, number, kind, at, team, from_team, by, reason, CAST(because AS jsonb), person"
         " FROM unnest(CAST(:cases AS uuid[]), CAST(:numbers AS int[]), CAST(:kinds AS text[]),"
         " CAST(:times AS timestamptz[]), CAST(:teams AS text[]), CAST(:from_teams AS text[]), CAST(:by AS text[]),"
-        " CAST(:reasons AS text[]), CAST(:becauses AS text[]))"
-        " AS n (case_id, number, kind, at, team, from_team, by, reason, because)",
+        " CAST(:reasons AS text[]), CAST(:becauses AS text[]), CAST(:people AS text[]))"
+        " AS n (case_id, number, kind, at, team, from_team, by, reason, because, person)",
         cases=[case_id for case_id, _ in steps],
         numbers=[step.number for _, step in steps],
         kinds=[step.kind.value for _, step in steps],
@@ -179,6 +200,7 @@ async def _save_steps(tx: Tx, steps: Sequence[tuple[UUID, Step]]) -> None:
         by=[step.by for _, step in steps],
         reasons=[step.reason for _, step in steps],
         becauses=[to_json(step.because) for _, step in steps],
+        people=[step.person for _, step in steps],
     )
 
 
@@ -231,6 +253,7 @@ async def _save_outcomes(tx: Tx, states: Sequence[CaseState]) -> None:
 
 async def _erase(tx: Tx, case_ids: Sequence[UUID]) -> None:
     await recent.erase(tx, case_ids)
+    await issues.erase(tx, case_ids)
     rows = await tx.rows(
         "SELECT case_id, facts FROM contact WHERE case_id = ANY(CAST(:ids AS uuid[])) AND NOT erased ORDER BY case_id",
         ids=list(case_ids),
@@ -257,7 +280,7 @@ async def assignment(tx: Tx, case_id: UUID) -> StoredAssignment | None:
     steps = await tx.rows("SELECT * FROM assignment_history WHERE case_id = :case_id ORDER BY number", case_id=case_id)
     history = tuple(
         Step(s.number, StepKind(s.kind), s.at, s.team, s.from_team, s.by, s.reason,
-             Because.model_validate(from_json(s.because)))
+             Because.model_validate(from_json(s.because)), s.person)
         for s in steps
     )  # fmt: skip
     return StoredAssignment(

@@ -143,12 +143,17 @@ async def activate(
 
 
 def uses_of_team(snapshot: resources.Snapshot, team: str) -> list[str]:
-    """What stands in the way of deleting a team: where the active ruleset names it."""
+    """What stands in the way of deleting a team: where the active ruleset or another team names it."""
     kind, name = ACTIVE
     active = snapshot.of(kind).get(name)
+    falls = [f"the fallback of team {each.name}" for each in snapshot.of(TEAM).values() if _fallback(each) == team]
     if active is None or team not in active.body["teams"]:
-        return []
-    return [f"{active.body['teams'][team]} of ruleset {active.body['version']}, which is active"]
+        return falls
+    return [*falls, f"{active.body['teams'][team]} of ruleset {active.body['version']}, which is active"]
+
+
+def _fallback(team: resources.Resource) -> str | None:
+    return (team.body.get("fallback") or {}).get("team")
 
 
 async def first_start(tx: Tx, now: datetime) -> None:

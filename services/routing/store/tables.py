@@ -35,6 +35,15 @@ Table(
     Column("by", Text, nullable=False),
     Column("skills", JSONB, nullable=False, server_default="[]"),
     Column("language", Text),
+    Column("person", Text),
+    Column("waiting", Boolean, nullable=False, server_default="false"),
+    Column("status", Text, nullable=False, server_default="open"),
+    Column("active", Boolean, nullable=False, server_default="true"),
+    Column("from_team", Text),
+    Column("returns", Integer, nullable=False, server_default="0"),
+    Column("fallen", JSONB, nullable=False, server_default="[]"),
+    Index("assignment_waiting", "team", "assigned_at", "case_id", postgresql_where=text("waiting")),
+    Index("assignment_person", "team", "person", postgresql_where=text("active AND person IS NOT NULL")),
 )
 Table(
     "assignment_history",
@@ -48,6 +57,38 @@ Table(
     Column("by", Text, nullable=False),
     Column("reason", Text),
     Column("because", JSONB, nullable=False),
+    Column("person", Text),
+)
+Table(
+    "desk",
+    metadata,
+    Column("team", Text, primary_key=True),
+)
+Table(
+    "desk_turn",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("person", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+)
+Table(
+    "away",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("since", _when, nullable=False),
+    Column("until", _when),
+    Column("reason", Text),
+    Column("by", Text, nullable=False),
+)
+Table(
+    "linked_issue",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("url", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("title", Text),
+    Column("by", Text, nullable=False),
+    Column("updated_at", _when, nullable=False),
 )
 Table(
     "contact",

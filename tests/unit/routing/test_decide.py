@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.decide import RULES, decide
-from services.routing.model import MAX_HAND_OFFS, CaseState, Configuration, HandOff, StepKind
+from services.routing.decide import decide
+from services.routing.model import MAX_HAND_OFFS, RULES, CaseState, Configuration, StepKind
+from services.routing.model.commands import HandOff
 from services.routing.spec import TeamSpec
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
 from shared.contracts.clocks import ClockBreached, ClockCancelled, ClockMet, ClockStarted, ClockWithdrawn
@@ -19,7 +20,7 @@ from shared.contracts.contacts import CaseActivity, CaseMerged, ContactReceived,
 from shared.contracts.decision import Decision, Fired, Replan
 from shared.contracts.envelope import Because, EventData
 from shared.contracts.pages import HandoverAsked, PageOpened
-from shared.contracts.words import ClockState, Priority
+from shared.contracts.words import ClockState, Priority, Status
 from tests.unit.routing.conftest import NOON, case, contact, event
 from tests.unit.routing.test_rules import TAG, TIER, ruleset
 
@@ -168,7 +169,8 @@ def test_a_merged_case_keeps_who_had_it() -> None:
     merged = CaseMerged(case_id=case(1), occurred_at=NOON, into=case(2), into_number="C-2")
     before, _, _ = run(NEW, PAYOUT)
     after, published, _ = run(before, merged)
-    assert (after, published) == (before, [])
+    assert before.assignment
+    assert (after.assignment, published) == (replace(before.assignment, status=Status.CLOSED), [])
 
 
 @pytest.mark.parametrize(

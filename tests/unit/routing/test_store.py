@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from services.routing.model import CaseState, HandOff
+from services.routing.model import CaseState
+from services.routing.model.commands import HandOff
 from services.routing.store import RoutingStore, assignment, contact, first_start, newest_contacts, rulesets
 from shared import points
 from shared.batch import Input

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from services.sla import calendar
 from services.sla.calendar import CalendarError, add_business, business_between, compiled, holidays_between, intervals
 from services.sla.model import Calendar
-from services.sla.model.spec import ALWAYS, DAYS, CalendarSpec
+from services.sla.model.spec import ALWAYS, CalendarSpec
+from shared.contracts.hours import DAYS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

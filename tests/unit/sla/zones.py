@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from services.sla.calendar import add_business, business_between, evolved
 from services.sla.model import Calendar
-from services.sla.model.spec import DAYS, CalendarSpec
+from services.sla.model.spec import CalendarSpec
+from shared.contracts.hours import DAYS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SINCE, UNTIL = datetime(1990, 1, 1, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC)

@@ -9,15 +9,18 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
-from services.routing.spec import FallbackSpec, RuleSpec, TeamSpec
+from services.routing.model.commands import Issue
+from services.routing.spec import FallbackSpec, HandOffRule, RuleSpec, TeamSpec
 from shared.conditions import Condition
 from shared.conditions.asked import Alternatives
 from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
-from shared.contracts.words import Channel, ClockState, Metric, Priority
+from shared.contracts.words import Channel, ClockState, Metric, Priority, Status
 
-MAX_HAND_OFFS = 500  # of one case, for ever
+RULES = "the rules"  # who places a case when no person does
+MAX_HAND_OFFS = 500  # of one case, for ever, and as often a person takes it
+PING_PONG = 3  # times that a case came right back to a team it had left: rules move it no more, and it is flagged
 
 # What rules see of a contact is bounded, so that evaluating is, whatever was posted.
 MAX_DEPTH = 8  # of attributes within attributes; what is deeper is unknown to rules
@@ -194,6 +197,14 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOffCondition:
+    """A hand-off rule ready to be evaluated."""
+
+    spec: HandOffRule
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A version of the ruleset ready to match (``rules.compile``).
 
@@ -204,6 +215,7 @@ class Compiled:
     rules: tuple[Rule, ...]
     fallback: FallbackSpec
     candidates: Callable[[Mapping[str, Any], Any], Sequence[int]]
+    hand_off: tuple[HandOffCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,8 @@ class Configuration:
 class StepKind(StrEnum):
     ASSIGNED = "assigned"
     HANDED_OFF = "handed_off"
+    TAKEN = "taken"  # by a person of the team that has it
+    RELEASED = "released"  # by that person; it waits for another
     REFUSED = "refused"  # a hand-off that a page asked for and that could not be done; the assignment stands
 
 
@@ -233,13 +247,16 @@ class Step:
     by: str
     reason: str | None
     because: Because
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """Who has a case now. ``rule``, ``ruleset_version`` and ``because`` are of the last time it was placed.
 
-    ``skills`` and ``language`` are what the rule asks of the person who takes it.
+    ``skills`` and ``language`` are what the rule asks of the person who takes it. ``waiting``: nobody of the team has
+    it yet, and the desk looks for somebody. ``status`` is that of the case, as activities tell. ``from_team`` had it
+    before; ``returns`` counts how often it came right back; ``fallen`` are teams it left for want of people.
     """
 
     team: str
@@ -252,6 +269,17 @@ class Assignment:
     by: str
     skills: tuple[str, ...] = ()
     language: str | None = None
+    person: str | None = None
+    waiting: bool = False
+    status: Status = Status.OPEN
+    from_team: str | None = None
+    returns: int = 0
+    fallen: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """It counts as work that somebody has to do now: not where others are waited for, and not once it is done."""
+        return self.status in (Status.NEW, Status.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +300,8 @@ class ClockOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseState:
-    """A case as routing sees it. ``contact``, ``heard``, ``steps`` and ``outcomes`` are what the batch at hand brought.
+    """A case as routing sees it. ``contact``, ``heard``, ``steps``, ``outcomes`` and ``issues`` are what the batch at
+    hand brought.
 
     ``recency``: of the contacts in the batch at hand, by contact id.
 
@@ -290,13 +319,4 @@ class CaseState:
     outcomes: tuple[ClockOutcome, ...] = ()
     heard: tuple[Heard, ...] = ()
     recency: Mapping[UUID, Recency] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class HandOff:
-    """Command: give the case to ``team``. Refused (no event) where it has it, or where nobody has it yet."""
-
-    case_id: UUID
-    team: str
-    by: str
-    reason: str
+    issues: tuple[Issue, ...] = ()

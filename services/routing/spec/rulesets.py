@@ -1,17 +1,16 @@
-"""What admins write for routing: teams and rulesets. Strict, immutable documents. Pure."""
+"""Rulesets as admins write them. Pure."""
 
 from typing import Annotated, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from shared.conditions import MAX_SOURCE
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Name, Spec
 from shared.contracts.words import Priority
 
 MAX_RULES = 2_000
 MAX_TAGS = 20  # that one rule sets
-MAX_MEMBERS = 500
+MAX_HAND_OFF_RULES = 100
 
 MAX_SKILLS = 20  # that one rule asks for
 
@@ -20,30 +19,6 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 When = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
-
-
-class TeamSpec(Spec):
-    """A team as an admin writes it. ``members`` name people; routing does not check that they exist."""
-
-    label: Label | None = None
-    time_zone: str = "UTC"
-    members: Annotated[tuple[Name, ...], Field(max_length=MAX_MEMBERS)] = ()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"there is no time zone {zone[:60]!r}. Write an IANA name such as Europe/Dublin") from None
-        return zone
-
-    @field_validator("members")
-    @classmethod
-    def _once_each(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(members)) != len(members):
-            raise ValueError("a member is named twice. Name each once")
-        return members
 
 
 class Then(Spec):
@@ -65,6 +40,28 @@ class RuleSpec(Spec):
     then: Then
 
 
+class Onward(Spec):
+    """Where a hand-off rule sends a case: to a team, or ``back`` to the one that had it before."""
+
+    team: Name | None = None
+    back: bool = False
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.team is None) == (not self.back):
+            raise ValueError('give either a team or "back": true')
+        return self
+
+
+class HandOffRule(Spec):
+    """What sends a case on when something happens on it."""
+
+    id: RuleId
+    when: When
+    then: Onward
+
+
 class FallbackSpec(Spec):
     """Where a case goes that no rule matched; mandatory, so that nothing is unrouted."""
 
@@ -73,18 +70,23 @@ class FallbackSpec(Spec):
 
 
 class RulesetSpec(Spec):
-    """The ordered rules. The first that matches sets all but the tags; those come from every one that matches."""
+    """The ordered rules. The first that matches sets all but the tags; those come from every one that matches.
+
+    ``hand_off`` are tried, in order, when something happens on a case that somebody has; the first that matches acts.
+    """
 
     rules: Annotated[tuple[RuleSpec, ...], Field(max_length=MAX_RULES)] = ()
     fallback: FallbackSpec
+    hand_off: Annotated[tuple[HandOffRule, ...], Field(max_length=MAX_HAND_OFF_RULES)] = ()
 
     @model_validator(mode="after")
     def _ids_once(self) -> Self:
         seen: set[str] = set()
-        for number, rule in enumerate(self.rules, 1):
-            if rule.id in seen:
-                raise ValueError(f"rule {number} has the id {rule.id!r} of an earlier rule. Give each rule its own id")
-            seen.add(rule.id)
+        ids = (*(rule.id for rule in self.rules), *(rule.id for rule in self.hand_off))
+        for number, each in enumerate(ids, 1):
+            if each in seen:
+                raise ValueError(f"rule {number} has the id {each!r} of an earlier rule. Give each rule its own id")
+            seen.add(each)
         return self
 
     def teams(self) -> dict[str, str]:
@@ -92,4 +94,7 @@ class RulesetSpec(Spec):
         named = {self.fallback.team: "the fallback"}
         for rule in self.rules:
             named.setdefault(rule.then.team, f"rule {rule.id!r}")
+        for each in self.hand_off:
+            if each.then.team is not None:
+                named.setdefault(each.then.team, f"hand-off rule {each.id!r}")
         return named
