@@ -95,9 +95,8 @@ async def test_who_is_away_gets_nothing_and_their_work_is_seen_and_can_go_to_oth
     await take(routing, 1)
     assert await person(routing, 1) == "ana"
     ana = "/v1/members/ana/availability"
-    said = (
-        await routing.client.put(ana, json={"until": (NOON + timedelta(hours=4)).isoformat(), "reason": "ill"})
-    ).json()
+    until = (NOON + timedelta(hours=4)).isoformat()
+    said = (await routing.client.put(ana, json={"until": until, "reason": "ill"})).json()
     assert (said["away"], said["open_cases"], said["by"]) == (True, 1, "ana")
     await take(routing, 2, 3)
     assert [await person(routing, n) for n in (2, 3)] == ["li", "li"]
