@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.notify.model import QUIET, CaseState, Clock, Delivery, Page, Purpose, Silence
+from services.notify.model.silences import Effect
 from services.notify.model.specs import On
 from services.notify.oncall.targets import named
 
@@ -34,7 +35,9 @@ class Outgoing:
     silences: tuple[Silence, ...]
     wants_words: bool  # whether the reader may see the customer's words
     now: datetime
+    tags: tuple[str, ...] = ()  # of the case
     suppressed: str | None = None
+    silenced_by: UUID | None = None  # the silence that suppressed it
     held: Hold | None = None
     words: bool = True
 
@@ -57,9 +60,9 @@ def outgoing(state: CaseState, delivery: Delivery, now: datetime) -> Outgoing:
     elif delivery.purpose == Purpose.UPDATE:  # the worst of it, or what it was about where all is over
         open_ = [c for i in page.clocks if (c := state.clocks.get(i)) and c.calls(On.WARNED)]
         about = min(open_, key=_urgency, default=about)
-    return Outgoing(
-        delivery, page, about, state.case_id, state.silences, spec.excerpt if spec is not None else True, now
-    )
+    wants_words = spec.excerpt if spec is not None else True
+    tags = state.facts.summary.tags if state.facts.summary is not None else ()
+    return Outgoing(delivery, page, about, state.case_id, state.silences, wants_words, now, tags)
 
 
 def _urgency(clock: Clock) -> tuple[bool, datetime, str]:
@@ -87,11 +90,14 @@ def recovered(message: Outgoing) -> Outgoing:
 
 
 def mute(message: Outgoing) -> Outgoing:
-    """A silence makes it wait until the silence ends; of several, the one that ends last."""
+    """A silence makes it wait until the silence ends, of several the one that ends last; or it is never sent."""
     covering = [each for each in message.silences if covers(each, message)]
     if not covering or message.delivery.purpose in QUIET:
         return message
-    last = max(covering, key=lambda each: (each.end, str(each.id)))
+    last = max(covering, key=lambda each: (each.effect == Effect.SUPPRESS, each.end, str(each.id)))
+    if last.effect == Effect.SUPPRESS:
+        why = f"Silenced by {last.author}: {last.reason}"
+        return replace(message, suppressed=why, silenced_by=last.id)
     return replace(message, held=Hold(last.end, f"Silenced by {last.author}: {last.reason}", last.id))
 
 
@@ -104,6 +110,8 @@ def covers(silence: Silence, message: Outgoing) -> bool:
         and silence.case_id in (None, message.case_id)
         and (silence.destination is None or (kind, name) == ("destination", silence.destination))
         and (silence.person is None or (kind, name) == ("person", silence.person))
+        and (silence.metric is None or (message.clock is not None and message.clock.metric == silence.metric))
+        and (silence.tag is None or silence.tag in message.tags)
     )
 
 

@@ -107,6 +107,9 @@ class ClockOverdue(ClockEvent):
     lagging: bool = False
     summary: CaseSummary
 
+    def without_person(self) -> Self:
+        return self.model_copy(update={"summary": self.summary.without_person()})
+
 
 class ClockMet(ClockEvent):
     """Kept, or kept late where ``breached`` is true. ``occurred_at`` is when the promise was fulfilled."""

@@ -79,6 +79,7 @@ VALID: dict[str, JSON] = {
     "POST /v1/silences": {"scope": {"team": "bad"}, "reason": "bad", "until": LATER},
     "POST /v1/pages/{page_id}/acknowledge": {"by": "ana"},
     "POST /v1/pages/{page_id}/resolve": {"by": "ana"},
+    "POST /v1/pages/{page_id}/take-over": {"by": "ana", "reason": "bad"},
     "POST /v1/pages/{page_id}/snooze": {"by": "ana", "until": LATER},
     "POST /v1/pages/{page_id}/hand-over": {"by": "ana", "team": "frontline", "reason": "bad"},
     "POST /v1/schedules/{name}/overrides": {"person": "ana", "from": LATER, "until": "2099-01-02T00:00:00Z"},

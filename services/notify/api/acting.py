@@ -1,23 +1,23 @@
 """Pages: what they are, and acting on them. Each act may be repeated: the second answers the same."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, StringConstraints
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
 from services.notify.api import answers
 from services.notify.api.deliveries import listed
 from services.notify.api.places import place
 from services.notify.model import CaseState
-from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze
-from services.notify.model.specs import Reason
+from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze, TakeOver, Unsnooze
+from services.notify.model.specs import Length, Reason
 from services.notify.store import reads
 from shared.auth import Principal
 from shared.batch import Input
+from shared.contracts import duration
 from shared.contracts.spec import Name
 from shared.contracts.words import PageState
 from shared.errors import invalid, not_found
@@ -25,6 +25,7 @@ from shared.http import Cursor, Limit, Listing, Strict, allow, encode_cursor
 from shared.runtime import Runtime
 
 LONGEST_SNOOZE = timedelta(days=7)
+MAX_ORIGIN = 200
 
 Who = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Actor = Annotated[Principal, Depends(allow("pages:write"))]
@@ -36,8 +37,24 @@ class Acting(Strict):
     by: Who | None = None
 
 
-class Snoozing(Acting):
-    until: AwareDatetime
+class Explained(Acting):
+    reason: Reason | None = None
+
+
+class Snoozing(Explained):
+    """``until`` a time, or ``for`` a duration such as PT30M."""
+
+    until: AwareDatetime | None = None
+    for_: Annotated[Length | None, Field(alias="for")] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.until is None) == (self.for_ is None):
+            raise ValueError('write either until, a time, or for, a duration such as "PT30M"')
+        return self
+
+    def end(self, now: datetime) -> datetime:
+        return self.until if self.until is not None else now + duration.parse(self.for_ or "PT0S")
 
 
 class HandingOver(Acting):
@@ -99,28 +116,60 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             clocks, history = await reads.clocks_of(tx, page_id), await reads.history(tx, page_id)
         return answers.whole_page(found, clocks, history, sent)
 
-    def acts(path: str, command: Callable[[UUID, str], Any]) -> None:
-        async def done(page_id: UUID, who: Actor, body: Acting | None = None) -> answers.PageAnswer:
-            by = (body.by if body else None) or who.name
-            return answers.page(await act(runtime, page_id, command(page_id, by)))
+    @routes.post("/v1/pages/{page_id}/acknowledge")
+    async def acknowledge(
+        page_id: UUID, who: Actor, request: Request, body: Acting | None = None
+    ) -> answers.PageAnswer:
+        """Its steps stop. Without a reply it pages again at ``reopens_at``."""
+        by, origin = _acts(body, who, request)
+        return answers.page(await act(runtime, page_id, Acknowledge(page_id, by, origin=origin)))
 
-        routes.post(f"/v1/pages/{{page_id}}/{path}", name=path)(done)
+    @routes.post("/v1/pages/{page_id}/take-over")
+    async def take_over(
+        page_id: UUID, who: Actor, request: Request, body: Explained | None = None
+    ) -> answers.PageAnswer:
+        """Have in hand what somebody else acknowledged."""
+        by, origin = _acts(body, who, request)
+        asked = TakeOver(page_id, by, reason=body.reason if body else None, origin=origin)
+        return answers.page(await act(runtime, page_id, asked))
 
-    acts("acknowledge", Acknowledge)
-    acts("resolve", Resolve)
+    @routes.post("/v1/pages/{page_id}/resolve")
+    async def resolve(page_id: UUID, who: Actor, request: Request, body: Acting | None = None) -> answers.PageAnswer:
+        """End the page by hand; what calls later opens a new one."""
+        by, origin = _acts(body, who, request)
+        return answers.page(await act(runtime, page_id, Resolve(page_id, by, origin=origin)))
 
     @routes.post("/v1/pages/{page_id}/snooze")
-    async def snooze(page_id: UUID, body: Snoozing, who: Actor) -> answers.PageAnswer:
+    async def snooze(page_id: UUID, body: Snoozing, who: Actor, request: Request) -> answers.PageAnswer:
         """Quiet until then; if the promise is still open, its steps begin anew."""
         now = runtime.clock.now()
-        if not now < body.until <= now + LONGEST_SNOOZE:
+        until = body.end(now)
+        if not now < until <= now + LONGEST_SNOOZE:
             raise invalid(f"until: write a time from now to {LONGEST_SNOOZE.days} days ahead")
-        return answers.page(await act(runtime, page_id, Snooze(page_id, body.by or who.name, body.until)))
+        by, origin = _acts(body, who, request)
+        return answers.page(await act(runtime, page_id, Snooze(page_id, by, until, reason=body.reason, origin=origin)))
+
+    @routes.delete("/v1/pages/{page_id}/snooze")
+    async def unsnooze(page_id: UUID, who: Actor, request: Request, by: Who | None = None) -> answers.PageAnswer:
+        """Take a snooze back: the page is as before, acknowledged or open with its steps from the first."""
+        asked = Unsnooze(page_id, by or who.name, origin=came_from(request, f"key {who.name}"))
+        return answers.page(await act(runtime, page_id, asked))
 
     @routes.post("/v1/pages/{page_id}/hand-over", status_code=202)
-    async def hand_over(page_id: UUID, body: HandingOver, who: Actor) -> answers.PageAnswer:
+    async def hand_over(page_id: UUID, body: HandingOver, who: Actor, request: Request) -> answers.PageAnswer:
         """Ask routing to give the case to another team; the page follows when it has."""
-        command = HandOver(page_id, body.by or who.name, body.team, body.reason)
+        by, origin = _acts(body, who, request)
+        command = HandOver(page_id, by, body.team, body.reason, origin=origin)
         return answers.page(await act(runtime, page_id, command))
 
     return routes
+
+
+def _acts(body: Acting | None, who: Principal, request: Request) -> tuple[str, str]:
+    """Who acts, and from where."""
+    return (body.by if body else None) or who.name, came_from(request, f"key {who.name}")
+
+
+def came_from(request: Request, what: str) -> str:
+    """From where somebody acts: ``key ci-bot, 10.0.0.7``."""
+    return f"{what}, {request.client.host if request.client else 'unknown'}"[:MAX_ORIGIN]

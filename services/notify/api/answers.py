@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from services.notify.decide.lanes import TRIP
-from services.notify.model import Clock
+from services.notify.model import Clock, Page
+from services.notify.model.plan import timers
 from services.notify.store.reads import StoredPage
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -16,7 +17,17 @@ from shared.db import from_json
 from shared.http import Answer
 
 
+class HeldAnswer(Answer):
+    """A step that waits, why, and until when; ``step`` counts from 1, null is the whole page."""
+
+    step: int | None
+    until: datetime
+    why: str
+
+
 class PageAnswer(Answer):
+    """``reopens_at``: it pages again then, because a snooze ends, or an acknowledgement led to no reply."""
+
     id: UUID
     case_id: UUID
     case_number: str | None
@@ -28,6 +39,8 @@ class PageAnswer(Answer):
     acknowledged_by: str | None
     acknowledged_at: datetime | None
     snoozed_until: datetime | None
+    reopens_at: datetime | None
+    held: list[HeldAnswer]
     resolved_by: str | None
     resolved_at: datetime | None
     troubles: list[str]
@@ -47,12 +60,13 @@ class PromiseAnswer(Answer):
 
 
 class LineAnswer(Answer):
-    """One line of a page's history."""
+    """One line of a page's history: ``by`` whom, ``via`` what, and from where (``origin``), if somebody acted."""
 
     at: datetime
     kind: str
     by: str | None
     via: str | None
+    origin: str | None
     because: Because
     deliveries: list[UUID]
 
@@ -104,7 +118,17 @@ class LaneAnswer(Answer):
     reason: str | None  # why it is blocked
 
 
+class ComingAnswer(Answer):
+    """What is to come as things stand: a step and its round, counted from 1, or the end of all steps."""
+
+    what: str
+    step: int | None
+    round: int | None
+    at: datetime
+
+
 class WholePage(PageAnswer):
+    coming: list[ComingAnswer]
     promises: list[PromiseAnswer]
     history: list[LineAnswer]
     deliveries: list[DeliveryAnswer]
@@ -119,6 +143,7 @@ def whole_page(
 ) -> WholePage:
     return WholePage(
         **_page(stored),
+        coming=_coming(stored.page),
         promises=[PromiseAnswer(**{name: getattr(c, name) for name in PromiseAnswer.model_fields}) for c in clocks],
         history=[_line(row) for row in history],
         deliveries=deliveries,
@@ -128,13 +153,30 @@ def whole_page(
 def _page(stored: StoredPage) -> dict[str, Any]:
     page = stored.page
     same = ("id", "clocks", "state", "opened_at", "team", "acknowledged_by", "acknowledged_at", "snoozed_until")
-    more = ("resolved_by", "resolved_at", "troubles", "because")
+    more = ("reopens_at", "resolved_by", "resolved_at", "troubles", "because")
     return {
         "case_id": stored.case_id,
         "case_number": stored.case_number,
         "escalation_policy": page.policy.name,
+        "held": _held(page),
         **{name: getattr(page, name) for name in (*same, *more)},
     }
+
+
+def _held(page: Page) -> list[HeldAnswer]:
+    found = [HeldAnswer(step=each.step + 1, until=each.until, why=each.why) for each in page.holds]
+    if page.state == PageState.OPEN and page.begins is not None and not any(page.rounds):
+        return [HeldAnswer(step=None, until=page.begins, why=page.begins_because or ""), *found]
+    return found
+
+
+def _coming(page: Page) -> list[ComingAnswer]:
+    found = []
+    for timer in sorted(timers(page).values(), key=lambda each: (each.due_at, each.step)):
+        what, _, rest = timer.step.partition(":")
+        step, round_ = (int(part) + 1 for part in rest.split(":")) if rest else (None, None)
+        found.append(ComingAnswer(what=what, step=step, round=round_, at=timer.due_at))
+    return found
 
 
 def _line(row: Row[Any]) -> LineAnswer:
@@ -143,6 +185,7 @@ def _line(row: Row[Any]) -> LineAnswer:
         kind=row.kind,
         by=row.by,
         via=row.via,
+        origin=row.origin,
         because=Because.model_validate(from_json(row.because)),
         deliveries=from_json(row.deliveries),
     )

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
+from services.notify import rules
 from services.notify.calendars.loop import AGAIN
 from services.notify.calendars.loop import read as read_calendar
 from services.notify.calendars.repetitions import Unreadable
 from services.notify.lookout import outside_of
 from services.notify.model import CaseState
+from services.notify.model.escalation import EscalationPolicySpec
 from services.notify.model.rota import CalendarEvent
 from services.notify.model.schedules import CalendarSpec, ScheduleSpec
 from services.notify.model.specs import (
@@ -20,7 +22,6 @@ from services.notify.model.specs import (
     DEFAULT,
     KEYED,
     DestinationSpec,
-    EscalationPolicySpec,
     PersonSpec,
 )
 from services.notify.oncall.problems import of_schedule
@@ -28,6 +29,7 @@ from services.notify.store import calendars as stored_calendars
 from services.notify.store.calendars import Due
 from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, build, switch_on
 from shared import resources
+from shared.conditions import ConditionError
 from shared.db import Tx
 from shared.egress import Egress
 from shared.errors import conflict, invalid
@@ -147,6 +149,10 @@ def _check_schedule(_name: str, spec: ScheduleSpec, snapshot: Snapshot) -> None:
 
 
 def _check_policy(name: str, spec: EscalationPolicySpec, snapshot: Snapshot) -> None:
+    try:
+        rules.check(spec)
+    except ConditionError as wrong:
+        raise invalid(str(wrong)) from None
     entries = [entry for step in spec.steps for entry in step.notify]
     named = {kind: {e.name for e in entries if e.kind == kind} for kind in (DESTINATION, PERSON, SCHEDULE)}
     named[DESTINATION] -= {CONSOLE}

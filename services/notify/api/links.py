@@ -4,6 +4,7 @@ Mail scanners open every link, so a GET never acts.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from services.notify.api import action_page
-from services.notify.api.acting import attempt
+from services.notify.api.acting import attempt, came_from
 from services.notify.message import Message, build, sample
 from services.notify.model import CaseState, Purpose
 from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze
@@ -97,7 +98,9 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
             return _html(action_page.plain("This link does not work", str(bad)), status=403)
         who = target.partition(":")[2] or target
         form = _form((await request.body())[:MAX_FORM])
-        done = await attempt(runtime, page_id, _command(page_id, who, form, runtime))
+        origin = came_from(request, f"link sent to {target}")
+        command = replace(_command(page_id, who, form, runtime), via="link", origin=origin)
+        done = await attempt(runtime, page_id, command)
         return await standing(page_id, target, "" if done.changed else done.text)
 
     return routes
@@ -113,13 +116,13 @@ def _form(body: bytes) -> dict[str, str]:
 def _command(page_id: UUID, who: str, form: dict[str, str], runtime: Runtime[CaseState]) -> Any:
     act = form.get("act", "acknowledge")
     if act == "acknowledge":
-        return Acknowledge(page_id, who, "link")
+        return Acknowledge(page_id, who)
     if act == "resolve":
-        return Resolve(page_id, who, "link")
+        return Resolve(page_id, who)
     if act == "snooze" and form.get("for") in SNOOZES:
-        return Snooze(page_id, who, runtime.clock.now() + duration.parse(form["for"]), "link")
+        return Snooze(page_id, who, runtime.clock.now() + duration.parse(form["for"]))
     if act == "hand_over" and form.get("team"):
-        return HandOver(page_id, who, form["team"][:63], "asked for by link", "link")
+        return HandOver(page_id, who, form["team"][:63], "asked for by link")
     raise invalid("act: one of acknowledge, snooze with for, hand_over with team, resolve")
 
 

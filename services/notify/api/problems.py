@@ -11,6 +11,7 @@ from services.notify.oncall.problems import Trouble, problems
 from services.notify.store import reads
 from services.notify.store.configuration import build
 from shared import resources
+from shared.contracts.words import PageState
 from shared.db import from_json
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
 from shared.runtime import Runtime
@@ -41,6 +42,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             for row in await reads.troubled(tx):
                 name = row.case_number or str(row.case_id)
                 found += [Trouble("page", name, text) for text in from_json(row.troubles)]
+                if row.state == PageState.EXHAUSTED:
+                    found.append(Trouble("page", name, "is exhausted: nobody took it; acknowledge or resolve it"))
             for row in await reads.doubtful(tx, now, DOUBTFUL_FOR):
                 lost = f"{row.lost} answers were lost, so it may have arrived more than once"
                 text = f"delivery {row.id} to {row.target} is {row.state}: {lost}"

@@ -1,12 +1,13 @@
 """Replies to our mails: ``POST /v1/pages/email`` takes them raw, from whatever receives mail for ``SMTP_FROM``."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 
 from services.notify.api import answers
-from services.notify.api.acting import LONGEST_SNOOZE, attempt
+from services.notify.api.acting import LONGEST_SNOOZE, attempt, came_from
 from services.notify.api.configured import configured
 from services.notify.message import replies
 from services.notify.model import CATCH_ALL, CaseState
@@ -36,7 +37,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=["page"])
 
     @routes.post("/v1/pages/email", openapi_extra=_MAIL)
-    async def reply(request: Request, _who: Annotated[Principal, Depends(allow("pages:write"))]) -> ReplyAnswer:
+    async def reply(request: Request, who: Annotated[Principal, Depends(allow("pages:write"))]) -> ReplyAnswer:
         """A reply acknowledges its page, or does what its first line asks: ``snooze 30m``, ``resolve``,
         ``hand over to fraud``. Its sender must have been told; what a machine sent does nothing."""
         found = replies.read(await request.body())
@@ -44,7 +45,9 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             return ReplyAnswer(ignored=f"It was sent by a machine: {found.automatic}.")
         page_id = await _page(runtime, found)
         by = await _told(runtime, page_id, found.sender)
-        done = await attempt(runtime, page_id, _command(page_id, by, found.first_line, runtime))
+        origin = came_from(request, f"mail from {found.sender}, by key {who.name}")
+        command = replace(_command(page_id, by, found.first_line, runtime), via="email", origin=origin)
+        done = await attempt(runtime, page_id, command)
         return ReplyAnswer(done=done.text, page=answers.page(done.page))
 
     return routes
@@ -95,7 +98,7 @@ async def _told(runtime: Runtime[CaseState], page_id: UUID, sender: str | None) 
 def _command(page_id: UUID, by: str, first_line: str, runtime: Runtime[CaseState]) -> Any:
     asked = replies.asked(first_line)
     if asked.snooze is not None:
-        return Snooze(page_id, by, runtime.clock.now() + min(asked.snooze, LONGEST_SNOOZE), "email")
+        return Snooze(page_id, by, runtime.clock.now() + min(asked.snooze, LONGEST_SNOOZE))
     if asked.team is not None:
-        return HandOver(page_id, by, asked.team, "asked for by mail", "email")
-    return Resolve(page_id, by, "email") if asked.resolve else Acknowledge(page_id, by, "email")
+        return HandOver(page_id, by, asked.team, "asked for by mail")
+    return Resolve(page_id, by) if asked.resolve else Acknowledge(page_id, by)

@@ -1,6 +1,7 @@
 """Silences: messages in scope wait until the silence ends."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,11 +9,13 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 from sqlalchemy import Row
 
+from services.notify.api import answers
 from services.notify.api.places import place
 from services.notify.model import CaseState, Silence
 from services.notify.model.commands import Unmute
-from services.notify.model.specs import MAX_SILENCE, SilenceScope, SilenceSpec
+from services.notify.model.silences import MAX_SILENCE, Effect, SilenceScope, SilenceSpec
 from services.notify.store import reads
+from services.notify.store import silences as silenced
 from services.notify.store.cases import MAX_SILENCES, in_force
 from shared.auth import Principal
 from shared.batch import Input
@@ -21,19 +24,38 @@ from shared.http import Answer, Cursor, Limit, Listing, allow, encode_cursor
 from shared.runtime import Runtime
 
 CASES_AT_ONCE = 500
+MAX_LISTED = 500  # messages of one answer
+
+
+class SilenceState(StrEnum):
+    """Whether it is in force; one that is planned for later is maintenance ahead."""
+
+    PLANNED = "planned"
+    ACTIVE = "active"
+    ENDED = "ended"
 
 
 class SilenceAnswer(Answer):
-    """``holds``: how many messages wait for it."""
+    """``holds``: how many messages wait for it; ``held``: how many it ever kept back; ``suppressed``: for good."""
 
     id: UUID
     scope: SilenceScope
+    effect: Effect
+    state: SilenceState
     reason: str
     author: str
     from_: datetime = Field(serialization_alias="from")
     until: datetime
     created_at: datetime
     holds: int
+    held: int
+    suppressed: int
+
+
+class WholeSilence(SilenceAnswer):
+    """With the messages that it kept back, newest first, at most ``MAX_LISTED``."""
+
+    deliveries: list[answers.DeliveryAnswer]
 
 
 def router(runtime: Runtime[CaseState]) -> APIRouter:
@@ -46,34 +68,56 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         start = spec.from_ or now
         if not max(start, now) < spec.until <= now + MAX_SILENCE:
             raise invalid("until must be in the future, after from, and within a year")
-        scope = spec.scope.model_dump()
-        made = Silence(runtime.ids.new(), **scope, reason=spec.reason, author=who.name, start=start, end=spec.until)
+        made = Silence(
+            runtime.ids.new(),
+            **spec.scope.model_dump(),
+            effect=spec.effect,
+            reason=spec.reason,
+            author=who.name,
+            start=start,
+            end=spec.until,
+        )
         async with runtime.db.transaction() as tx:
             if len(await in_force(tx, now)) >= MAX_SILENCES:
                 raise conflict("too-many", f"{MAX_SILENCES} silences are in force, which is the limit. End some first.")
-            await reads.add_silence(tx, made, now)
-            row = await reads.silence(tx, made.id)
+            await silenced.add(tx, made, now)
+            row = await silenced.one(tx, made.id)
         if row is None:
             raise not_found("silence", made.id)
-        return _answer(row)
+        return _answer(row, now)
 
     @routes.get("/v1/silences", dependencies=[Depends(allow("read"))])
     async def silences(limit: Limit = 50, cursor: Cursor = None) -> Listing[SilenceAnswer]:
+        now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
-            rows = await reads.silences(tx, place(cursor), limit + 1)
+            rows = await silenced.listing(tx, place(cursor), limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         following = encode_cursor(last.created_at.isoformat(), str(last.id)) if last else None
-        return Listing(items=[_answer(row) for row in rows[:limit]], next=following)
+        return Listing(items=[_answer(row, now) for row in rows[:limit]], next=following)
+
+    @routes.get("/v1/silences/{silence_id}", dependencies=[Depends(allow("read"))])
+    async def whole(silence_id: UUID) -> WholeSilence:
+        """With what it kept back, and what became of that."""
+        now = runtime.clock.now()
+        async with runtime.db.transaction() as tx:
+            row = await silenced.one(tx, silence_id)
+            if row is None:
+                raise not_found("silence", silence_id)
+            ids = await silenced.kept_back(tx, silence_id, MAX_LISTED)
+            found = [each for each in [await reads.delivery(tx, i, now) for i in ids] if each is not None]
+            attempts = await reads.attempts(tx, ids)
+        kept = [answers.delivery(each, attempts.get(each.id, [])) for each in found]
+        return WholeSilence(**dict(_answer(row, now)), deliveries=kept)
 
     @routes.delete("/v1/silences/{silence_id}", status_code=204, dependencies=[Depends(writes)])
     async def end(silence_id: UUID) -> None:
         """End it now; what waited for it goes out. It stays on record."""
         async with runtime.db.transaction() as tx:
-            if not await reads.end_silence(tx, silence_id, runtime.clock.now()):
+            if not await silenced.end(tx, silence_id, runtime.clock.now()):
                 raise not_found("silence", silence_id)
         while True:
             async with runtime.db.transaction() as tx:
-                cases = await reads.muted_cases(tx, silence_id, runtime.clock.now(), CASES_AT_ONCE)
+                cases = await silenced.muted_cases(tx, silence_id, runtime.clock.now(), CASES_AT_ONCE)
             if not cases:
                 return
             await runtime.command([Input(case_id, Unmute(silence_id)) for case_id in cases])
@@ -81,7 +125,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     return routes
 
 
-def _answer(row: Row[Any]) -> SilenceAnswer:
-    scope = SilenceScope(team=row.team, case_id=row.case_id, destination=row.destination, person=row.person)
-    same = {name: getattr(row, name) for name in ("id", "reason", "author", "created_at", "holds")}
-    return SilenceAnswer(**same, scope=scope, from_=row.start, until=row.end)
+def _answer(row: Row[Any], now: datetime) -> SilenceAnswer:
+    scope = SilenceScope(**{name: getattr(row, name) for name in SilenceScope.model_fields})
+    same = ("id", "effect", "reason", "author", "created_at", "holds", "held", "suppressed")
+    state = SilenceState.PLANNED if now < row.start else SilenceState.ACTIVE if now < row.end else SilenceState.ENDED
+    return SilenceAnswer(**{n: getattr(row, n) for n in same}, scope=scope, state=state, from_=row.start, until=row.end)

@@ -62,9 +62,10 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             raise Problem(403, "forbidden", "SLACK_SIGNING_SECRET is not set, so nothing from Slack can be trusted.")
         _verify(SignatureVerifier(secret.get_secret_value(), _Now(runtime.clock)), body, request)
         payload = _payload(body)
-        who, troubles = await _who(runtime, payload), []
+        (who, origin), now = await _who(runtime, payload), runtime.clock.now()
+        troubles = []
         for action in payload.get("actions") or ():
-            for page_id, command in _commands(action, who, runtime.clock.now()) if isinstance(action, dict) else ():
+            for page_id, command in _commands(action, who, origin, now) if isinstance(action, dict) else ():
                 done = await attempt(runtime, page_id, command)
                 if not done.changed:
                     troubles.append(f"{done.page.case_number or 'The case'}: {done.text}")
@@ -95,31 +96,36 @@ def _payload(body: bytes) -> dict[str, Any]:
     return found
 
 
-async def _who(runtime: Runtime[CaseState], payload: dict[str, Any]) -> str:
-    """The person with this ``slack_user``; else what Slack calls them."""
+async def _who(runtime: Runtime[CaseState], payload: dict[str, Any]) -> tuple[str, str]:
+    """The person with this ``slack_user``, else what Slack calls them; and the user and workspace that pressed."""
     user = payload.get("user")
     user = user if isinstance(user, dict) else {}
     async with runtime.db.transaction() as tx:
         person = await reads.person_of_slack_user(tx, str(user.get("id", "")))
-    return person or str(user.get("name") or user.get("username") or user.get("id") or "somebody in Slack")[:200]
+    team = payload.get("team")
+    where = str(team.get("domain") or team.get("id")) if isinstance(team, dict) else "unknown"
+    origin = f"Slack user {user.get('id') or 'unknown'} of workspace {where}"[:200]
+    who = person or str(user.get("name") or user.get("username") or user.get("id") or "somebody in Slack")[:200]
+    return who, origin
 
 
 def _commands(
-    action: dict[str, Any], who: str, now: datetime
+    action: dict[str, Any], who: str, origin: str, now: datetime
 ) -> Iterator[tuple[UUID, Acknowledge | Snooze | HandOver]]:
     """What a press asks for, page by page. Raises a 422 problem on what no button of ours sends."""
+    how = {"via": "slack", "origin": origin}
     kind = str(action.get("action_id", "")).partition(":")[0]
     chosen = action.get("selected_option")
     value = str(chosen.get("value", "") if isinstance(chosen, dict) else action.get("value", ""))
     if kind == ACKNOWLEDGE:
         for page_id in value.split(","):
-            yield _page(page_id), Acknowledge(_page(page_id), who, "slack")
+            yield _page(page_id), Acknowledge(_page(page_id), who, **how)
     elif (kind == SNOOZE and value in SNOOZES) or (kind == HAND_OVER and value):
         one = _page(str(action.get("block_id", "")).removeprefix(PAGE))
         if kind == SNOOZE:
-            yield one, Snooze(one, who, now + duration.parse(value), "slack")
+            yield one, Snooze(one, who, now + duration.parse(value), **how)
         else:
-            yield one, HandOver(one, who, value[:63], "asked for in Slack", "slack")
+            yield one, HandOver(one, who, value[:63], "asked for in Slack", **how)
 
 
 def _page(text: str) -> UUID:

@@ -8,23 +8,24 @@ from datetime import datetime
 from typing import Any
 
 from services.notify.decide import deliver
+from services.notify.decide.acts import act
 from services.notify.decide.draft import Draft
-from services.notify.decide.escalate import advance, begin_anew, call, move, resolve_page, unserved
-from services.notify.decide.follow import follow
-from services.notify.model import METRICS, CaseState, Clock, Facts
-from services.notify.model.commands import (
-    Acknowledge,
-    Claim,
-    HandOver,
-    Overdue,
-    Recorded,
-    Resolve,
-    Retry,
-    Snooze,
-    Unmute,
+from services.notify.decide.escalate import (
+    answered,
+    call,
+    damp,
+    flapping,
+    move,
+    reopen,
+    resolve_page,
+    unserved,
 )
+from services.notify.decide.follow import follow
+from services.notify.decide.steps import advance, reconsider
+from services.notify.model import METRICS, CaseState, Clock, Facts
+from services.notify.model.commands import Act, Claim, Overdue, Recorded, Retry, Unmute
+from services.notify.model.escalation import MAX_LEVEL
 from services.notify.model.specs import On
-from services.notify.oncall.targets import person_title
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
 from shared.contracts.clocks import (
     CaseSummary,
@@ -32,17 +33,20 @@ from shared.contracts.clocks import (
     ClockCancelled,
     ClockEvent,
     ClockMet,
+    ClockOverdue,
     ClockPaused,
     ClockWarned,
     ClockWithdrawn,
 )
-from shared.contracts.contacts import CaseMerged, ContactReceived, CustomerErased
+from shared.contracts.contacts import CaseActivity, CaseMerged, ContactReceived, CustomerErased
 from shared.contracts.decision import Decision, Fired
 from shared.contracts.envelope import Because, Event
-from shared.contracts.pages import HandoverAsked, PageAcknowledged
-from shared.contracts.words import ClockState, PageState
+from shared.contracts.words import ActivityKind, ClockState, Metric
 
 MAX_TEAMS_SEEN = 20
+
+_Calling = ClockWarned | ClockBreached | ClockOverdue
+_OURS = (Metric.PICKUP, Metric.TEAM_WAIT, Metric.ENGINEERING_WAIT, Metric.UNASSIGNED)  # that end without a reply
 
 _ENDS: dict[type[ClockEvent], ClockState] = {
     ClockMet: ClockState.MET,
@@ -55,7 +59,7 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
     """What one event, timer or command means. Anything that is no concern of ours changes nothing."""
     d = Draft(state, now)
     match what:
-        case Event(data=ClockWarned() | ClockBreached() as data):
+        case Event(data=ClockWarned() | ClockBreached() | ClockOverdue() as data):
             _fired(d, data)
         case Event(data=ClockMet() | ClockCancelled() | ClockWithdrawn() as data):
             _ended(d, data)
@@ -65,6 +69,8 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
             _assigned(d, data)
         case Event(data=ContactReceived() as data):
             _words(d, data)
+        case Event(data=CaseActivity() as data):
+            _activity(d, data)
         case Event(data=CaseMerged() as data):
             _merged(d, data)
         case Event(data=CustomerErased()):
@@ -81,8 +87,8 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
             deliver.retry(d, what)
         case Unmute():
             deliver.unmute(d, what)
-        case Acknowledge() | Resolve() | Snooze() | HandOver():
-            _command(d, what)
+        case Act():
+            act(d, what)
     follow(d, len(state.history))
     return d.done()
 
@@ -90,34 +96,48 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
 # Clocks
 
 
-def _fired(d: Draft, data: ClockWarned | ClockBreached) -> None:
+def _fired(d: Draft, data: _Calling) -> None:
     known = d.state.clocks.get(data.clock_id)
     if known is not None and data.version <= known.version:
         d.say("This is known already.", clock=str(data.clock_id), version=data.version)
         return
-    on = On.BREACHED if isinstance(data, ClockBreached) else On.WARNED
-    clock = _clock(data, known)
-    if on == On.BREACHED:
-        clock = replace(clock, breached_at=data.occurred_at, breach_fired_at=data.fired_at, paused=False)
-    else:
-        clock = replace(clock, warned_at=data.fired_at)
+    on, clock = _called(data, known)
     _learn(d, data)
     team = _team(d.state.facts, data.summary)
     page_stands = d.state.page is not None and d.state.page.live
-    clock = replace(clock, ignored=None if page_stands else _unwanted(d, data, on, team))
+    flaps = None if page_stands or data.history else flapping(d, on)
+    clock = replace(clock, ignored=None if page_stands else _unwanted(d, clock, on, team) or flaps)
     if data.history:
         clock = replace(clock, ignored="imported history opens no page")
     d.put_clock(clock)
     if clock.ignored:
         d.say(f"No page: {clock.ignored}.", clock=str(clock.id), on=on)
+        if clock.ignored == flaps and flaps is not None:
+            damp(d, flaps)
     else:
         call(d, on, clock, team)
 
 
-def _unwanted(d: Draft, data: ClockWarned | ClockBreached, on: On, team: str | None) -> str | None:
+def _called(data: _Calling, known: Clock | None) -> tuple[On, Clock]:
+    """What the event says of its clock, and for which steps it calls."""
+    clock = _clock(data, known)
+    if isinstance(data, ClockWarned):
+        return On.WARNED, replace(clock, warned_at=data.fired_at)
+    if isinstance(data, ClockBreached):
+        return On.BREACHED, replace(clock, breached_at=data.occurred_at, breach_fired_at=data.fired_at, paused=False)
+    return On.OVERDUE, replace(
+        clock,
+        breached_at=clock.breached_at or data.due_at or data.occurred_at,
+        breach_fired_at=clock.breach_fired_at or data.fired_at,
+        overdue_level=max(clock.overdue_level, min(data.level, MAX_LEVEL)),
+        overdue_share=data.over,
+    )
+
+
+def _unwanted(d: Draft, clock: Clock, on: On, team: str | None) -> str | None:
     if d.state.facts.merged_into is not None:
         return f"the case was merged into {d.state.facts.merged_into}"
-    return unserved(d, on, team)
+    return unserved(d, on, team, clock.overdue_level)
 
 
 def _clock(data: ClockEvent, known: Clock | None) -> Clock:
@@ -147,13 +167,15 @@ def _team(facts: Facts, summary: CaseSummary) -> str | None:
 
 
 def _changed(d: Draft, data: ClockEvent) -> None:
-    """Paused, resumed, rescheduled: matters only for a clock that called already."""
+    """Paused, resumed, rescheduled: matters only for a clock that called already, and tells nobody anything."""
     known = d.state.clocks.get(data.clock_id)
     if known is None or data.version <= known.version:
         d.say("A clock that has not called for anybody.")
         return
     d.put_clock(replace(_clock(data, known), paused=isinstance(data, ClockPaused)))
     d.say(f"The {METRICS[data.metric]} clock: {data.because.text}", clock=str(data.clock_id))
+    if d.state.page is not None and d.page.live and not isinstance(data, ClockPaused):
+        reopen(d)
 
 
 def _ended(d: Draft, data: ClockMet | ClockCancelled | ClockWithdrawn) -> None:
@@ -176,6 +198,8 @@ def _ended(d: Draft, data: ClockMet | ClockCancelled | ClockWithdrawn) -> None:
         resolve_page(d, why, unsent=f"Recovered before it was sent: the {METRICS[clock.metric]} clock is {ended}")
     elif page.live:
         d.write("clock_ended")
+        if clock.metric not in _OURS:
+            answered(d, data.occurred_at, f"The {METRICS[clock.metric]} clock is {ended}")
     if ended == ClockState.WITHDRAWN:
         deliver.correct(d)
 
@@ -192,11 +216,31 @@ def _assigned(d: Draft, data: CaseAssigned | CaseHandedOff) -> None:
         changes = {"team": data.team, "priority": data.priority, "tags": data.tags, "routed": data.because}
         d.set_facts(summary=_scrubbed(summary.model_copy(update=changes), d.state.facts.erased))
     page = d.state.page
-    if page is not None and page.live and page.team != data.team:
-        move(d, data.team)
+    if page is not None and page.live:
+        if page.team != data.team:
+            move(d, data.team)
+        reconsider(d)
 
 
-def _learn(d: Draft, data: ClockWarned | ClockBreached) -> None:
+def _activity(d: Draft, data: CaseActivity) -> None:
+    """A reply is what a page is for; priority and tags are what its conditions ask."""
+    facts, page = d.state.facts, d.state.page
+    if page is None or not page.live or data.history:
+        d.say("No open page asks about this activity.")
+        return
+    if data.kind == ActivityKind.AGENT_REPLIED and data.public and not data.automated:
+        if data.occurred_at >= page.opened_at:
+            d.say("The customer had a reply.")
+            answered(d, data.occurred_at, "The customer had a reply")
+    elif facts.summary is not None and data.kind in (ActivityKind.PRIORITY_CHANGED, ActivityKind.TAGS_CHANGED):
+        changes = {"priority": data.priority, "tags": data.tags}
+        known = {name: value for name, value in changes.items() if value is not None}
+        d.set_facts(summary=facts.summary.model_copy(update=known))
+        d.say("Its priority or tags changed.")
+        reconsider(d)
+
+
+def _learn(d: Draft, data: _Calling) -> None:
     """Keep what the clock says of the case, but for words that a later contact brought."""
     facts, summary = d.state.facts, data.summary
     if facts.summary is not None and facts.words_at is not None and facts.words_at > data.fired_at:
@@ -243,7 +287,7 @@ def _scrubbed(summary: CaseSummary, erased: bool) -> CaseSummary:
     return summary.model_copy(update=nothing)
 
 
-# Time and people
+# Time
 
 
 def _due(d: Draft, fired: Fired) -> None:
@@ -252,48 +296,5 @@ def _due(d: Draft, fired: Fired) -> None:
         d.say("The page has moved on since this was set.", step=fired.step)
         return
     d.now = max(d.now, fired.due_at)
-    if page.snoozed_until is not None and page.snoozed_until <= d.now:
-        d.say(f"The snooze by {page.acknowledged_by} ended and the promise is still open: the steps begin anew.")
-        begin_anew(d, page.snoozed_until)
-        d.write("reopened")
+    reopen(d)
     advance(d)
-
-
-def _command(d: Draft, asked: Acknowledge | Resolve | Snooze | HandOver) -> None:
-    page = d.state.page
-    if page is None or page.id != asked.page_id or not page.live:
-        d.say("The page is over.")
-        return
-    who = person_title(d.state.configuration, asked.by)
-    match asked:
-        case Acknowledge():
-            _acknowledge(d, asked, who)
-        case Resolve():
-            resolve_page(d, f"{who} resolved the page.", by=asked.by, via=asked.via)
-        case Snooze():
-            if page.snoozed_until == asked.until:
-                d.say("It is snoozed until then already.")
-                return
-            _acknowledge(d, Acknowledge(asked.page_id, asked.by, asked.via), who)
-            d.set_page(snoozed_until=asked.until, version=d.page.version + 1)
-            d.say(f"{who} snoozed the page.", until=asked.until.isoformat())
-            d.write("snoozed", by=asked.by, via=asked.via)
-        case HandOver() if page.handover_to == asked.to_team:
-            d.say(f"Routing was asked already to hand the case to team {asked.to_team}.")
-        case HandOver():
-            d.set_page(handover_to=asked.to_team)
-            d.say(f"{who} asked to hand the case to team {asked.to_team}: {asked.reason}", team=asked.to_team)
-            d.write("handover_asked", by=asked.by, via=asked.via)
-            d.emit(HandoverAsked, to_team=asked.to_team, by=asked.by, reason=asked.reason)
-
-
-def _acknowledge(d: Draft, asked: Acknowledge, who: str) -> None:
-    page = d.page
-    if page.state == PageState.ACKNOWLEDGED:
-        d.say(f"{person_title(d.state.configuration, page.acknowledged_by or '')} has it already.")
-        return
-    d.say(f"{who} acknowledged the page: its steps stop.")
-    d.suppress(f"{who} acknowledged the page before it was sent")
-    d.set_page(state=PageState.ACKNOWLEDGED, version=page.version + 1, acknowledged_by=asked.by, acknowledged_at=d.now)
-    d.write("acknowledged", by=asked.by, via=asked.via)
-    d.emit(PageAcknowledged, by=asked.by)

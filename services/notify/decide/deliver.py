@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from services.notify import stages
 from services.notify.decide.draft import Draft, unsent
-from services.notify.decide.escalate import Ask, forward, nowhere, other_way, send
 from services.notify.decide.follow import catch_up
 from services.notify.decide.lanes import PATIENCE
+from services.notify.decide.steps import forward, next_on_call, nowhere
+from services.notify.decide.telling import Ask, other_way, send
 from services.notify.model import CATCH_ALL, METRICS, QUIET, Attempt, Block, Delivery, Purpose, Target, Way
 from services.notify.model.commands import Claim, Outcome, Overdue, Recorded, Retry, Unmute
 from services.notify.model.specs import On
@@ -39,11 +40,13 @@ def claim(d: Draft, asked: Claim) -> None:
     message = stages.run(stages.outgoing(d.state, delivery, d.now))
     if message.suppressed or message.clock is None:
         d.say(f"{message.suppressed or 'Nothing calls for it any more'}.")
-        d.put([replace(delivery, token=None, claimed_until=None)])
+        silenced_by = message.silenced_by or delivery.silenced_by
+        d.put([replace(delivery, token=None, claimed_until=None, silenced_by=silenced_by)])
         d.suppress(message.suppressed or "Nothing calls for it any more", [d.state.deliveries[delivery.id]])
     elif message.held is not None:
         d.say(f"{message.held.reason}.")
-        muted = replace(delivery, muted_by=message.held.silence)
+        muted_by = message.held.silence
+        muted = replace(delivery, muted_by=muted_by, silenced_by=muted_by or delivery.silenced_by)
         _waits(d, muted, DeliveryState.HELD, message.held.reason, message.held.until - d.now)
     else:
         _take(d, delivery, asked, message)
@@ -176,6 +179,8 @@ def _fail(d: Draft, delivery: Delivery, why: str) -> None:
             d.put([made])
             d.say(f"{title(d.state.configuration, failed.target)} is told by {way.kind} instead of {failed.way}.")
             d.write("other_way", deliveries=[made])
+    elif next_on_call(d, failed):
+        return
     elif failed.purpose == Purpose.CALL and d.page.state == PageState.OPEN and not _others(d, failed):
         if failed.step is not None and failed.cycle == d.page.cycle:
             forward(d, failed.step, failed.round, why)

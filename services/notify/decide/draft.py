@@ -54,12 +54,17 @@ class Draft:
         self.state = replace(self.state, blocks={**self.state.blocks, lane: block})
 
     def write(
-        self, kind: str, by: str | None = None, via: str | None = None, deliveries: Iterable[Delivery] = ()
+        self,
+        kind: str,
+        by: str | None = None,
+        via: str | None = None,
+        deliveries: Iterable[Delivery] = (),
+        origin: str | None = None,
     ) -> None:
-        """Add what was just said to the page's history."""
+        """Add what was just said to the page's history; who did it, by what means and from where, if somebody did."""
         number = self.page.entries + 1
         ids = tuple(each.id for each in deliveries)
-        entry = Entry(self.page.id, number, self.now, kind, self.because, by, via, ids)
+        entry = Entry(self.page.id, number, self.now, kind, self.because, by, via, ids, origin)
         self.set_page(entries=number)
         self.state = replace(self.state, history=(*self.state.history, entry))
 

@@ -1,48 +1,61 @@
-"""How a page goes on: it opens, joins, runs its steps, goes further when nobody can be told, ends. Pure.
+"""How a page goes on: it opens, joins, opens again, moves to another team, ends. Pure. Its steps: ``steps.py``."""
 
-Step times are absolute: base + after + round × every, where the base is the first warning or breach that the page
-knows, as committed. What is due runs in the decision that finds it due; timers only make that decision happen.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import UUID
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from services.notify.decide.draft import Draft
-from services.notify.decide.lanes import head_start
-from services.notify.model import METRICS, Clock, Delivery, Page, Purpose, Target, Way
-from services.notify.model.plan import exhausted_at
+from services.notify.decide.steps import advance, headline_clock, tell_again
+from services.notify.decide.telling import Ask, queued
+from services.notify.model import METRICS, Clock, Page
 from services.notify.model.specs import On
-from services.notify.oncall.targets import NOWHERE, policy_of, resolve, title
+from services.notify.oncall.targets import again, person_title, policy_of
+from shared.contracts.envelope import Because
 from shared.contracts.identity import derived
-from shared.contracts.pages import PageEscalated, PageExhausted, PageOpened, PageResolved
-from shared.contracts.words import DeliveryState, PageState
+from shared.contracts.pages import PageOpened, PageResolved
+from shared.contracts.words import PageState
+
+FLAPS = 3  # pages about warnings alone that came to nothing: the next warning opens none
+FLAPS_WITHIN = timedelta(hours=1)
 
 
 def call(d: Draft, on: On, clock: Clock, team: str | None) -> None:
-    """A clock warned or broke: open a page for it, or join the one that is open, and tell who must know."""
+    """A clock warned, broke, or is over by more: open a page for it, or join the one that is open."""
     if d.state.page is None or not d.page.live:
         _open(d, on, clock, team)
     else:
         _join(d, on, clock)
 
 
-def unserved(d: Draft, on: On, team: str | None) -> str | None:
-    """Why a new page would tell nobody: a warning concerns only policies with a step on warnings."""
+def unserved(d: Draft, on: On, team: str | None, level: int = 0) -> str | None:
+    """Why a new page would tell nobody: warnings and overdue levels concern only policies with a step on them."""
     policy, _ = policy_of(d.state.configuration, team)
-    if on == On.BREACHED or any(step.on == on for step in policy.spec.steps):
+    steps = [step for step in policy.spec.steps if step.on == on and (on != On.OVERDUE or step.reached <= level)]
+    if on == On.BREACHED or steps:
         return None
-    return f"escalation policy {policy.name} has no step on warnings"
+    what = f"overdue level {level}" if on == On.OVERDUE else "warnings"
+    return f"escalation policy {policy.name} has no step on {what}"
+
+
+def flapping(d: Draft, on: On) -> str | None:
+    """Why a warning opens no page: the warnings before it came to nothing, again and again. A breach always pages."""
+    lately = [at for at in d.state.facts.fizzled if at > d.now - FLAPS_WITHIN]
+    if on != On.WARNED or len(lately) < FLAPS:
+        return None
+    return f"the case flaps: {len(lately)} pages about warnings ended by themselves within the hour; a breach will page"
+
+
+def said(on: On, clock: Clock) -> str:
+    """``first reply is broken``"""
+    if on == On.OVERDUE:
+        return f"{METRICS[clock.metric]} is {clock.overdue_share:.0%} over"
+    return f"{METRICS[clock.metric]} {'is broken' if on == On.BREACHED else 'is at risk'}"
 
 
 def _open(d: Draft, on: On, clock: Clock, team: str | None) -> None:
     policy, why = policy_of(d.state.configuration, team)
     number = d.state.page.number + 1 if d.state.page else 1
-    what = f"{METRICS[clock.metric]} {'is broken' if on == On.BREACHED else 'is at risk'}"
-    d.say(
-        f"The {what}; {why}.", clock=str(clock.id), on=on, team=team, policy=policy.name, policy_version=policy.version
-    )
+    about = {"clock": str(clock.id), "on": on, "team": team, "policy": policy.name, "policy_version": policy.version}
+    d.say(f"The {said(on, clock)}; {why}.", **about)
     page = Page(
         id=derived(d.state.case_id, "page", number),
         number=number,
@@ -63,195 +76,53 @@ def _open(d: Draft, on: On, clock: Clock, team: str | None) -> None:
 
 
 def _join(d: Draft, on: On, clock: Clock) -> None:
-    """A page that is open already learns of one more; those it told are told again."""
+    """A page that is open already learns of one more; those it told are told again, each step once a second at most."""
     page = d.page
-    first = page.base(on) is None and (on == On.BREACHED or page.base_breached is None)
-    if clock.id not in page.clocks:
+    first = _news(page, on, clock)
+    fresh = clock.id not in page.clocks
+    if fresh:
         d.set_page(clocks=(*page.clocks, clock.id))
     _set_base(d, on, clock)
-    what = f"the {METRICS[clock.metric]} {'is broken' if on == On.BREACHED else 'is at risk'} too"
-    if page.state == PageState.OPEN and first:
-        d.say(f"The page goes on: {what}.", clock=str(clock.id), on=on)
-        d.write("joined")
+    runs = page.state == PageState.OPEN or (on == On.OVERDUE and page.state == PageState.EXHAUSTED)
+    d.say(f"The page {'goes on' if runs and first else f'is {page.state}'}: the {said(on, clock)} too.",
+          clock=str(clock.id), on=on)  # fmt: skip
+    d.write("joined")
+    if fresh and page.state == PageState.ACKNOWLEDGED:
+        _wait_for_reply(d)
+    if runs and first:
         advance(d)
         return
-    d.say(f"The page is {page.state}; {what}.", clock=str(clock.id), on=on)
-    d.write("joined")
     for number, step in enumerate(page.policy.spec.steps):
         told = page.state == PageState.OPEN and page.rounds[number] > 0
-        if step.on == on and (told or not step.delay):
-            _run(d, number, 0, f"{on}:{clock.id}:{clock.version}", clock)
+        answers = step.on == on and (on != On.OVERDUE or step.reached == clock.overdue_level)
+        if answers and (told or not step.delay):
+            tell_again(d, number, clock, on)
+
+
+def _news(page: Page, on: On, clock: Clock) -> bool:
+    """Whether steps begin to count with it."""
+    if on == On.OVERDUE:
+        return clock.overdue_level > len(page.base_overdue)
+    return page.base(on) is None and (on == On.BREACHED or page.base_breached is None)
+
+
+def _wait_for_reply(d: Draft) -> None:
+    """One more promise is in danger while somebody has the page in hand: it too must lead to a reply."""
+    patience = d.page.policy.spec.patience
+    if d.page.snoozed_until is None and patience is not None and d.page.reopens_at is None:
+        d.set_page(reopens_at=d.now + patience, answered_at=None)
 
 
 def _set_base(d: Draft, on: On, clock: Clock) -> None:
-    if on == On.BREACHED and d.page.base_breached is None:
-        d.set_page(base_breached=clock.breach_fired_at)
-    elif on == On.WARNED and d.page.base_warned is None:
-        d.set_page(base_warned=clock.warned_at)
-
-
-def advance(d: Draft) -> None:
-    """Run every step that is due; of several rounds that are due, only the latest."""
-    page, spec = d.page, d.page.policy.spec
-    base = page.base(page.stage)
-    if page.state != PageState.OPEN or base is None:
+    if on == On.WARNED:
+        if d.page.base_warned is None:
+            d.set_page(base_warned=clock.warned_at)
         return
-    for number, step in enumerate(spec.steps):
-        round_ = d.page.rounds[number]
-        if step.on != page.stage or round_ > spec.repeat.times:
-            continue
-        due = base + step.delay + round_ * spec.repeat.period
-        if due > d.now:
-            continue
-        latest = min(spec.repeat.times, round_ + (d.now - due) // spec.repeat.period)
-        _behind(d, number, latest + 1)
-        _run(d, number, latest)
-    at = exhausted_at(d.page)
-    if at is not None and at <= d.now:
-        _exhaust(d)
-
-
-def _behind(d: Draft, number: int, rounds: int) -> None:
-    d.set_page(rounds=tuple(rounds if n == number else r for n, r in enumerate(d.page.rounds)))
-
-
-def _run(d: Draft, number: int, round_: int, cause: str = "", clock: Clock | None = None) -> None:
-    """One step tells its people; where it reaches nobody, the next one does at once."""
-    page, step = d.page, d.page.policy.spec.steps[number]
-    on = On(step.on)
-    headline = clock or headline_clock(d, page, on)
-    if headline is None:
-        d.say(f"Step {number + 1} tells nobody: what it would call about is paused or over.", step=number, round=round_)
-        d.write("skipped")
-        return
-    targets, troubles = resolve(d.state.configuration, step.notify, d.now)
-    for trouble in troubles:
-        d.trouble(f"step {number + 1} of {page.policy.name}: {trouble}")
-    made = send(d, targets, Ask(on, headline.id, cause, number, round_, page.cycle))
-    _explain(d, number, round_, targets, troubles)
-    d.write("step", deliveries=made)
-    d.emit(PageEscalated, step=number, round=round_, targets=tuple(each.key for each in targets))
-    if not targets:
-        forward(d, number, round_, "; ".join(troubles))
-
-
-def _explain(d: Draft, number: int, round_: int, targets: Sequence[Target], troubles: Sequence[str]) -> None:
-    told = ", ".join(title(d.state.configuration, each.key) for each in targets)
-    again = f", for the {_ordinal(round_ + 1)} time" if round_ else ""
-    text = f"Step {number + 1} tells {told}{again}" if told else f"Step {number + 1} reaches nobody"
-    d.say(f"{text}{'; ' if troubles else ''}{'; '.join(troubles)}.", step=number, round=round_, troubles=list(troubles))
-
-
-def _ordinal(number: int) -> str:
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    return f"{number}{'th' if 10 <= number % 100 <= 20 else endings.get(number % 10, 'th')}"
-
-
-def headline_clock(d: Draft, page: Page, on: On) -> Clock | None:
-    """The clock that a message of this kind is about: broken before at risk, then the earliest due."""
-    calling = [c for i in page.clocks if (c := d.state.clocks.get(i)) and c.calls(on)]
-    return min(calling, key=_urgency, default=None)
-
-
-def _urgency(clock: Clock) -> tuple[bool, datetime, str]:
-    return clock.breached_at is None, clock.breached_at or clock.due_at or clock.started_at, str(clock.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What asks for messages: which step and round, or another ``cause``; about which clock."""
-
-    on: On
-    clock_id: UUID
-    cause: str
-    step: int | None = None
-    round: int = 0
-    cycle: int = 0
-    purpose: Purpose = Purpose.CALL
-
-
-def send(d: Draft, targets: Sequence[Target], ask: Ask) -> list[Delivery]:
-    """Queue one message to each target. The same ask makes the same deliveries: once."""
-    every = [queued(d, ask, each.key, each.via, each.ways[0]) for each in targets]
-    made = [each for each in every if each.id not in d.state.deliveries]
-    if ask.purpose == Purpose.CALL:
-        _supersede(d, made)
-    d.put(made)
-    return made
-
-
-def queued(d: Draft, ask: Ask, target: str, via: str | None, way: Way) -> Delivery:
-    parts = (ask.cycle, ask.step, ask.round, ask.cause, ask.purpose, target, way.kind)
-    summary = d.state.facts.summary
-    return Delivery(
-        id=derived(d.page.id, "delivery", *parts),
-        page_id=d.page.id,
-        target=target,
-        via=via,
-        way=way.kind,
-        lane=way.lane,
-        purpose=ask.purpose,
-        on=ask.on,
-        cycle=ask.cycle,
-        step=ask.step,
-        round=ask.round,
-        cause=ask.cause,
-        clock_id=ask.clock_id,
-        state=DeliveryState.QUEUED,
-        created_at=d.now,
-        next_at=d.now,
-        head_start=head_start(summary.priority if summary else None, ask.on, ask.purpose),
-    )
-
-
-def other_way(d: Draft, failed: Delivery, way: Way) -> Delivery:
-    """The same message by another way, such as email after Slack."""
-    ask = Ask(failed.on, failed.clock_id, failed.cause, failed.step, failed.round, failed.cycle, failed.purpose)
-    return queued(d, ask, failed.target, failed.via, way)
-
-
-def _supersede(d: Draft, made: Sequence[Delivery]) -> None:
-    """A message that never left gives way to a later one to the same target: it says more."""
-    targets = {each.target for each in made}
-    stale = [
-        each
-        for each in d.waiting()
-        if each.target in targets and each.purpose == Purpose.CALL and not each.attempts and each.token is None
-    ]
-    d.suppress("A later message to the same target says more", stale)
-
-
-def forward(d: Draft, step: int, round_: int, why: str) -> None:
-    """A step reached nobody: the next one that answers to the same runs at once; after the last, the catch-all."""
-    steps = d.page.policy.spec.steps
-    for number in range(step + 1, len(steps)):
-        if steps[number].on == steps[step].on and d.page.rounds[number] <= round_:
-            _behind(d, number, round_ + 1)
-            _run(d, number, round_)
-            return
-    nowhere(d, On(steps[step].on), f"{step}:{round_}", why)
-
-
-def nowhere(d: Draft, on: On, cause: str, why: str) -> None:
-    """Nobody is left to tell: the catch-all is told."""
-    clock = headline_clock(d, d.page, on)
-    if clock is None:
-        return
-    made = send(d, [NOWHERE], Ask(on, clock.id, cause, cycle=d.page.cycle))
-    if made:
-        d.say(f"The catch-all is told: {why}.", why=why)
-        d.write("catch_all", deliveries=made)
-
-
-def _exhaust(d: Draft) -> None:
-    on = d.page.stage
-    told = any(step.on == on for step in d.page.policy.spec.steps)
-    why = "every step ran and nobody acknowledged" if told else f"policy {d.page.policy.name} has no step on {on}"
-    d.set_page(state=PageState.EXHAUSTED, version=d.page.version + 1)
-    nowhere(d, on, "exhausted", why)
-    d.say(f"The page is exhausted: {why}. It went to the catch-all.")
-    d.write("exhausted")
-    d.emit(PageExhausted)
+    if d.page.base_breached is None:
+        d.set_page(base_breached=clock.breach_fired_at if on == On.BREACHED else d.now)
+    known = d.page.base_overdue
+    if on == On.OVERDUE and clock.overdue_level > len(known):
+        d.set_page(base_overdue=known + (d.now,) * (clock.overdue_level - len(known)))
 
 
 def begin_anew(d: Draft, base: datetime) -> None:
@@ -263,11 +134,65 @@ def begin_anew(d: Draft, base: datetime) -> None:
         cycle=page.cycle + 1,
         base_warned=base if page.base_warned else None,
         base_breached=base if page.base_breached else None,
+        base_overdue=(base,) * len(page.base_overdue),
+        begins=None,
+        begins_because=None,
+        holds=(),
+        waited_until=None,
         rounds=(0,) * len(page.policy.spec.steps),
         acknowledged_by=None,
         acknowledged_at=None,
         snoozed_until=None,
+        snoozed_by=None,
+        snoozed_at=None,
+        reopens_at=None,
+        answered_at=None,
     )
+
+
+def reopen(d: Draft) -> None:
+    """A snooze ended, or an acknowledgement led to no reply: the page calls again, from the first step."""
+    page = d.page
+    if page.state != PageState.ACKNOWLEDGED or page.reopens_at is None or page.reopens_at > d.now:
+        return
+    if headline_clock(d, page, On.WARNED) is None:
+        d.say("What it would call about is paused: it calls when that goes on.")
+        return
+    by, base = page.acknowledged_by or "somebody", page.reopens_at
+    who = person_title(d.state.configuration, by)
+    if page.snoozed_until is not None:
+        d.say(f"The snooze by {who} ended and the promise is still open: the steps begin anew.")
+    else:
+        d.say(f"{who} acknowledged the page, and the customer had no reply since: the steps begin anew.")
+    begin_anew(d, base)
+    d.write("reopened")
+    advance(d)
+    if page.snoozed_until is None:
+        _remind(d, by)
+
+
+def _remind(d: Draft, by: str) -> None:
+    """Whoever acknowledged and forgot is told by every way they have."""
+    clock, target = headline_clock(d, d.page, d.page.stage), again(d.state.configuration, f"person:{by}")
+    if clock is None or isinstance(target, str):
+        return
+    told = {each.way for each in d.waiting() if each.target == target.key}
+    ask = Ask(d.page.stage, clock.id, "forgotten", cycle=d.page.cycle)
+    made = [queued(d, ask, target.key, None, way) for way in target.ways if way.kind not in told]
+    d.put(made)
+    if made:
+        d.say(f"{person_title(d.state.configuration, by)} is reminded by {' and '.join(each.way for each in made)}.")
+        d.write("reminded", deliveries=made)
+
+
+def answered(d: Draft, at: datetime, why: str) -> None:
+    """The customer had a reply, or a promise ended: what somebody acknowledged does not page again for want of it."""
+    page = d.page
+    d.set_page(answered_at=at)
+    if page.state == PageState.ACKNOWLEDGED and page.snoozed_until is None and page.reopens_at is not None:
+        d.set_page(reopens_at=None)
+        d.say(f"{why}: the page does not call again.")
+        d.write("answered")
 
 
 def move(d: Draft, team: str) -> None:
@@ -287,17 +212,35 @@ def move(d: Draft, team: str) -> None:
     d.set_page(policy=policy)
     begin_anew(d, d.now)
     if kept_base:  # nobody had it in hand: the steps count from the first breach, as before
-        d.set_page(base_warned=page.base_warned, base_breached=page.base_breached)
+        d.set_page(base_warned=page.base_warned, base_breached=page.base_breached, base_overdue=page.base_overdue)
     d.write("team")
     advance(d)
 
 
-def resolve_page(d: Draft, why: str, by: str | None = None, via: str | None = None, unsent: str | None = None) -> None:
+def resolve_page(
+    d: Draft,
+    why: str,
+    by: str | None = None,
+    via: str | None = None,
+    unsent: str | None = None,
+    origin: str | None = None,
+) -> None:
     """End the page. What was not sent yet is not sent, with ``unsent`` as the reason."""
+    page = d.page
     d.say(why)
     d.suppress(unsent or why)
-    d.set_page(
-        state=PageState.RESOLVED, version=d.page.version + 1, resolved_by=by, resolved_at=d.now, snoozed_until=None
-    )
-    d.write("resolved", by=by, via=via)
+    over = {"snoozed_until": None, "reopens_at": None, "holds": ()}
+    d.set_page(state=PageState.RESOLVED, version=page.version + 1, resolved_by=by, resolved_at=d.now, **over)
+    d.write("resolved", by=by, via=via, origin=origin)
     d.emit(PageResolved, by=by)
+    if by is None and page.base_breached is None and page.acknowledged_by is None:
+        d.set_facts(fizzled=(*d.state.facts.fizzled, d.now)[-FLAPS:])
+
+
+def damp(d: Draft, why: str) -> None:
+    """A warning opens no page, which the last one's history says."""
+    if d.state.page is not None:
+        told = d.because
+        d.because = Because(text=f"A warning opened no page: {why}.", facts=told.facts)
+        d.write("damped")
+        d.because = told

@@ -19,7 +19,8 @@ MAX_LINES = 50  # of one post
 
 # Lines of the history that change nothing for who reads an earlier message, or come with a message of their own.
 _UNTOLD = frozenset(
-    {"opened", "joined", "step", "skipped", "failed", "other_way", "catch_all", "withdrawn", "retried", "caught_up"}
+    {"opened", "joined", "step", "skipped", "failed", "other_way", "next_on_call", "catch_all", "withdrawn", "retried"}
+    | {"reminded", "caught_up", "damped"}
 )
 
 

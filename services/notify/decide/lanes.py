@@ -67,7 +67,7 @@ def head_start(priority: Priority | None, on: On, purpose: Purpose) -> int:
     """Seconds: how much earlier than it came a message is taken to have come."""
     if purpose != Purpose.CALL:
         return NO_CALL_HEAD_START
-    return HEAD_START.get(priority or Priority.NORMAL, 0) + (BREACH_HEAD_START if on == On.BREACHED else 0)
+    return HEAD_START.get(priority or Priority.NORMAL, 0) + (BREACH_HEAD_START if on != On.WARNED else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from services.notify.model.escalation import EscalationPolicySpec
 from services.notify.model.rota import Calendar, Override, Schedule
-from services.notify.model.specs import AnyDestination, EscalationPolicySpec, On, PersonSpec
+from services.notify.model.silences import Effect
+from services.notify.model.specs import AnyDestination, On, PersonSpec
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -79,7 +81,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Messages in scope wait until ``end``. None in the scope means any."""
+    """Messages in scope wait until ``end``, or are never sent. None in the scope means any."""
 
     id: UUID
     team: str | None
@@ -90,6 +92,9 @@ class Silence:
     author: str
     start: datetime
     end: datetime
+    metric: Metric | None = None
+    tag: str | None = None
+    effect: Effect = Effect.HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Clock:
     warned_at: datetime | None = None  # when a warning was committed; the latest
     breached_at: datetime | None = None  # its due time, when it broke
     breach_fired_at: datetime | None = None  # when that was committed
+    overdue_level: int = 0  # the highest of its overdue levels that it passed
+    overdue_share: float = 0.0  # of the target on top, at that level
     paused: bool = False
     ended: ClockState | None = None
     ended_at: datetime | None = None
@@ -119,6 +126,8 @@ class Clock:
         """Whether it still calls for attention, for a step of this kind."""
         if self.ended is not None:
             return False
+        if on == On.OVERDUE:
+            return self.overdue_level > 0
         if on == On.BREACHED:
             return self.breached_at is not None
         return self.breached_at is not None or (self.warned_at is not None and not self.paused)
@@ -134,6 +143,16 @@ class Facts:
     words_at: datetime | None = None  # when the customer said what the summary quotes, where a later contact told us
     erased: bool = False
     merged_into: str | None = None  # number of the case that took this one over
+    fizzled: tuple[datetime, ...] = ()  # when pages about warnings alone ended by themselves, lately
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A step that waits until somebody is on duty."""
+
+    step: int
+    until: datetime
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +171,36 @@ class Page:
     cycle: int = 0  # how often the steps began anew: after a snooze or a hand-off
     base_warned: datetime | None = None
     base_breached: datetime | None = None
+    base_overdue: tuple[datetime, ...] = ()  # by level, from 1, as far as they were reached
+    begins: datetime | None = None  # where the policy defers the page: its steps count from here
+    begins_because: str | None = None
+    holds: tuple[Held, ...] = ()  # steps that wait for somebody to be on duty
+    waited_until: datetime | None = None  # when the last of those that waited ran
     rounds: tuple[int, ...] = ()  # for each step, how many rounds of this cycle are behind it
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
     snoozed_until: datetime | None = None
+    snoozed_by: str | None = None
+    snoozed_at: datetime | None = None
+    reopens_at: datetime | None = None  # pages again then: a snooze ends, or an acknowledgement led to no reply
+    answered_at: datetime | None = None  # the customer had a reply since the page last called
     resolved_by: str | None = None
     resolved_at: datetime | None = None
     handover_to: str | None = None  # the team that somebody asked routing to give the case to
     troubles: tuple[str, ...] = ()  # why some of its steps reached nobody
     entries: int = 0  # of its history
 
-    def base(self, on: On) -> datetime | None:
-        return self.base_breached if on == On.BREACHED else self.base_warned
+    def base(self, on: On, level: int = 1) -> datetime | None:
+        """Where the steps on this count from; None while it has not happened."""
+        if on == On.OVERDUE:
+            found = self.base_overdue[level - 1] if level <= len(self.base_overdue) else None
+        else:
+            found = self.base_breached if on == On.BREACHED else self.base_warned
+        return found if found is None or self.begins is None else max(found, self.begins)
 
     @property
     def stage(self) -> On:
-        """Which steps run by themselves: those on breaches from the first breach on."""
+        """Which steps run and repeat by themselves: those on breaches from the first breach on."""
         return On.BREACHED if self.base_breached else On.WARNED
 
     @property
@@ -215,6 +248,7 @@ class Delivery:
     head_start: int = 0  # seconds of waiting that it is spared, by its urgency
     reason: str | None = None  # why it is held, failed or suppressed
     muted_by: UUID | None = None
+    silenced_by: UUID | None = None  # the silence that held or suppressed it, also once it is over
     attempts: int = 0
     tries: int = 0  # since it was created or retried by hand, without those that only waited
     since: datetime | None = None  # tries count from here; created_at where null
@@ -252,6 +286,7 @@ class Entry:
     by: str | None = None
     via: str | None = None
     deliveries: tuple[UUID, ...] = ()
+    origin: str | None = None  # from where somebody acted: a key and an address, a user of Slack, a link
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What people and the sender ask of a page and its deliveries: inputs of ``decide`` besides events and timers. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -20,34 +20,47 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledge:
+class Act:
+    """What somebody does with a page: ``by`` whom, ``via`` what, and from where (``origin``: key and address, user)."""
+
     page_id: UUID
     by: str
-    via: str = "api"
+    via: str = field(default="api", kw_only=True)
+    origin: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Resolve:
-    page_id: UUID
-    by: str
-    via: str = "api"
+class Acknowledge(Act): ...
 
 
 @dataclass(frozen=True, slots=True)
-class Snooze:
-    page_id: UUID
-    by: str
+class TakeOver(Act):
+    """Have in hand what somebody else acknowledged."""
+
+    reason: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve(Act): ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze(Act):
     until: datetime
-    via: str = "api"
+    reason: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class HandOver:
-    page_id: UUID
-    by: str
+class Unsnooze(Act):
+    """Take a snooze back."""
+
+    reason: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver(Act):
     to_team: str
     reason: str
-    via: str = "api"
 
 
 @dataclass(frozen=True, slots=True)

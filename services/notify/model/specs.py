@@ -1,47 +1,33 @@
-"""What an admin writes: people, destinations, escalation policies, silences. Pure. Schedules: ``schedules.py``.
+"""What an admin writes of people and destinations. Pure. Every limit of these documents is named here.
 
-Every limit of these documents is named here.
+Schedules: ``schedules.py``. Escalation policies: ``escalation.py``. Silences: ``silences.py``.
 """
 
 import base64
 import re
-from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
-from uuid import UUID
-from zoneinfo import available_timezones
 
 import holidays
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, StringConstraints, model_validator
 
+from services.notify.model.hours import TimeZone, WeeklyHours
 from shared.contracts import duration
 from shared.contracts.spec import Label, Name, Spec
 
 MAX_RECIPIENTS = 20
-MAX_STEPS = 20
-MAX_NOTIFY = 20  # entries of one step
 MAX_TEAMS = 200
-MAX_REPEATS = 20
-MAX_SILENCE = timedelta(days=366)
-SHORTEST_REPEAT = timedelta(seconds=1)
 
 DEFAULT = "default"  # the escalation policy of every team that no other policy serves; always there
 CONSOLE = "console"  # a destination that always exists
 
 _EMAIL = re.compile(r"[!-~]{1,64}@[!-~]{1,253}")  # printable ASCII; a domain in other letters is written as punycode
-_ZONES = frozenset(available_timezones())
 
 
 def _email(text: str) -> str:
     if not _EMAIL.fullmatch(text) or text.count("@") != 1 or set(text) & set('<>()[],;:"\\'):
         raise ValueError(f"{text!r} is not an email address. Write one address, such as ana@example.com.")
-    return text
-
-
-def _zone(text: str) -> str:
-    if text not in _ZONES:
-        raise ValueError(f"{text!r} is not an IANA time zone. Write one such as Europe/Dublin.")
     return text
 
 
@@ -75,7 +61,8 @@ def _key(secret: str) -> bytes:
 
 
 Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_email)]
-TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Subdivision = Annotated[str, StringConstraints(min_length=1, max_length=10)]
 Length = Annotated[str, StringConstraints(max_length=40), AfterValidator(_length)]
 Address = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_address)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
@@ -88,19 +75,17 @@ class PersonSpec(Spec):
     email: Email | None = None
     slack_user: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,30}$")] | None = None
     time_zone: TimeZone | None = None  # the schedule's, or the calendar's, where left out
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None  # the zone's where left out
-    subdivision: Annotated[str, StringConstraints(min_length=1, max_length=10)] | None = None  # its holidays count too
+    country: Country | None = None  # the zone's where left out
+    subdivision: Subdivision | None = None  # its holidays count too
+
+    teams: Annotated[tuple[Name, ...], Field(max_length=MAX_TEAMS)] = ()  # a step that tells a team tells its members
+    hours: WeeklyHours | None = None  # on duty, in the time zone; always, where left out
 
     @model_validator(mode="after")
     def _known_place(self) -> Self:
-        known = holidays.list_supported_countries()
-        if self.country is None and self.subdivision is not None:
-            raise ValueError("subdivision: write the country too")
-        if self.country is not None and self.country not in known:
-            raise ValueError(f"country: no holidays are known for {self.country}. Write an ISO 3166-1 code such as IE.")
-        if self.country is not None and self.subdivision is not None and self.subdivision not in known[self.country]:
-            listed = ", ".join(known[self.country]) or "none"
-            raise ValueError(f"subdivision: {self.country} has no {self.subdivision}. Known: {listed}.")
+        known_place(self.country, self.subdivision)
+        if self.hours is not None and self.time_zone is None:
+            raise ValueError("hours: write the time_zone that they are in too")
         return self
 
 
@@ -109,6 +94,18 @@ class LimitSpec(Spec):
 
     per_second: Annotated[float, Field(ge=0.01, le=10_000)]
     burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+def known_place(country: str | None, subdivision: str | None) -> None:
+    """Raises ``ValueError`` where we know no holidays of it."""
+    known = holidays.list_supported_countries()
+    if country is None and subdivision is not None:
+        raise ValueError("subdivision: write the country too")
+    if country is not None and country not in known:
+        raise ValueError(f"country: no holidays are known for {country}. Write an ISO 3166-1 code such as IE.")
+    if country is not None and subdivision is not None and subdivision not in known[country]:
+        listed = ", ".join(known[country]) or "none"
+        raise ValueError(f"subdivision: {country} has no {subdivision}. Known: {listed}.")
 
 
 class _Destination(Spec):
@@ -211,74 +208,7 @@ class On(StrEnum):
 
     WARNED = "warned"
     BREACHED = "breached"
+    OVERDUE = "overdue"  # a broken promise that passed one of its levels
 
 
-class StepSpec(Spec):
-    """``after`` counts from the page's first warning, or first breach, as committed."""
-
-    on: On = On.BREACHED
-    after: Length = "PT0S"
-    notify: Annotated[tuple[NotifySpec, ...], Field(min_length=1, max_length=MAX_NOTIFY)]
-
-    @property
-    def delay(self) -> timedelta:
-        return duration.parse(self.after)
-
-
-class RepeatSpec(Spec):
-    """All steps again ``every``, ``times`` times; the page is exhausted one ``every`` after the last of them."""
-
-    every: Length = "PT15M"
-    times: Annotated[int, Field(ge=0, le=MAX_REPEATS)] = 0
-
-    @model_validator(mode="after")
-    def _paced(self) -> Self:
-        if self.period < SHORTEST_REPEAT:
-            raise ValueError(f"repeat.every: the shortest is {duration.text(SHORTEST_REPEAT)}")
-        return self
-
-    @property
-    def period(self) -> timedelta:
-        return duration.parse(self.every)
-
-
-class EscalationPolicySpec(Spec):
-    """The ordered steps of a page, for the teams it names."""
-
-    label: Label | None = None
-    teams: Annotated[tuple[Name, ...], Field(max_length=MAX_TEAMS)] = ()
-    steps: Annotated[tuple[StepSpec, ...], Field(min_length=1, max_length=MAX_STEPS)]
-    repeat: RepeatSpec = RepeatSpec()
-
-
-class SilenceScope(Spec):
-    """What a silence covers: all that it names must match."""
-
-    team: Name | None = None
-    case_id: UUID | None = None
-    destination: Name | None = None
-    person: Name | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not any((self.team, self.case_id, self.destination, self.person)):
-            raise ValueError("name at least one of team, case_id, destination, person")
-        return self
-
-
-class SilenceSpec(Spec):
-    """Messages in scope wait until it ends."""
-
-    scope: SilenceScope
-    reason: Reason
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None  # now, where left out
-    until: AwareDatetime
-
-
-DEFAULT_POLICY = EscalationPolicySpec(
-    steps=(
-        StepSpec(on=On.WARNED, notify=(NotifySpec(destination=CONSOLE),)),
-        StepSpec(on=On.BREACHED, notify=(NotifySpec(destination=CONSOLE),)),
-    )
-)
 DEFAULT_DESTINATION = ConsoleSpec(kind="console")

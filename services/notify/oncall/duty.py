@@ -3,8 +3,8 @@
 - **on call**: in at least one shift; two schedules at once count once.
 - **paged**: from the first message about a page that reached the person until somebody acknowledged or snoozed the
   page, it was resolved, or it was exhausted.
-- **handled**: from the person's own acknowledgement until the page was resolved, snoozed, opened again or went to
-  another team.
+- **handled**: from the person's own acknowledgement until the page was resolved, snoozed, opened again, or went to
+  another person or team.
 
 Hours are hours that passed, cut at midnight in the person's zone: a day on which the clocks go back has 25.
 """
@@ -26,9 +26,10 @@ from services.notify.oncall import through
 from services.notify.oncall.wall import instant
 
 MAX_STEPS = 100_000  # shifts of one schedule
-_CALM = ("acknowledged", "snoozed")
+_TAKEN = ("acknowledged", "taken_over")
+_CALM = (*_TAKEN, "snoozed")
 _ENDS_CALL = (*_CALM, "resolved", "exhausted")
-_ENDS_WORK = ("resolved", "snoozed", "reopened", "team")
+_ENDS_WORK = ("resolved", "snoozed", "reopened", "unsnoozed", "taken_over", "team")
 _ONE = timedelta(days=1)
 
 
@@ -131,7 +132,7 @@ def paged(told: Iterable[Told], acts: Mapping[UUID, Sequence[Act]], now: datetim
 def handled(acts: Mapping[UUID, Sequence[Act]], now: datetime) -> Iterator[Stretch]:
     for history in acts.values():
         for number, act in enumerate(history):
-            if act.kind == "acknowledged" and act.by is not None:
+            if act.kind in _TAKEN and act.by is not None:
                 later = history[number + 1 :]
                 yield Stretch(act.by, act.at, _next(each.at for each in later if each.kind in _ENDS_WORK) or now)
 
@@ -195,10 +196,15 @@ def _by_day(start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[tuple[da
 
 def kind_of(on: date, home: Home) -> tuple[DayKind, str | None]:
     """What a day is where the person lives, and the name of the holiday."""
-    official, weekend = _official(home.country, home.subdivision, on.year)
-    if on in official:
-        return DayKind.HOLIDAY, official[on]
+    known, weekend = _official(home.country, home.subdivision, on.year)
+    if on in known:
+        return DayKind.HOLIDAY, known[on]
     return (DayKind.WEEKEND if on.weekday() in weekend else DayKind.WEEKDAY), None
+
+
+def official(country: str | None, subdivision: str | None, year: int) -> Mapping[date, str]:
+    """The public holidays of a place in a year; none where the country is not given or not known."""
+    return _official(country, subdivision, year)[0]
 
 
 @lru_cache(maxsize=1024)

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from itertools import islice
 
 from services.notify import oncall
 from services.notify.model import CATCH_ALL, Configuration, Policy, Target, Way
+from services.notify.model.escalation import DEFAULT_POLICY
 from services.notify.model.specs import (
     DEFAULT,
     DEFAULT_DESTINATION,
-    DEFAULT_POLICY,
     AnyDestination,
     ConsoleSpec,
     EmailSpec,
@@ -21,6 +23,9 @@ from services.notify.model.specs import (
     SlackSpec,
     WebhookSpec,
 )
+
+NEXT_WITHIN = timedelta(days=31)  # how far ahead the next person of a schedule is looked for
+MAX_NEXT_SHIFTS = 200
 
 NOWHERE = Target(
     CATCH_ALL, (Way(CATCH_ALL, CATCH_ALL), Way("console", "console"))
@@ -122,8 +127,25 @@ def _on_call(configuration: Configuration, name: str, at: datetime) -> tuple[lis
     return [each for each in found if isinstance(each, Target)], [each for each in found if isinstance(each, str)]
 
 
+def following(configuration: Configuration, schedule: str, at: datetime, tried: AbstractSet[str]) -> Target | None:
+    """Who is next on a schedule after ``at``, can be reached, and was not tried; None where nobody is, for a month."""
+    rota = configuration.schedules.get(schedule)
+    if rota is None:
+        return None
+    shifts = oncall.through(rota.schedule, rota.overrides, at, at + NEXT_WITHIN)
+    for shift in islice(shifts, MAX_NEXT_SHIFTS):
+        if shift.person not in tried:
+            found = person(configuration, shift.person, f"schedule:{schedule}")
+            if isinstance(found, Target):
+                return found
+    return None
+
+
 def _team(configuration: Configuration, name: str, at: datetime) -> tuple[list[Target], list[str]]:
-    """A team is told the way its own policy tells it first of a breach."""
+    """A team's members are told; where none is known, the way its own policy tells it first of a breach."""
+    found = [person(configuration, each, f"team:{name}") for each in members(configuration, name)]
+    if found:
+        return [e for e in found if isinstance(e, Target)], [e for e in found if isinstance(e, str)]
     policy, _ = policy_of(configuration, name)
     entries = [
         entry
@@ -136,6 +158,11 @@ def _team(configuration: Configuration, name: str, at: datetime) -> tuple[list[T
         return [], [f"escalation policy {policy.name} tells nobody at once about a breach, so team {name} is not told"]
     targets, troubles = resolve(configuration, entries, at)
     return [Target(each.key, each.ways, each.via or f"team:{name}") for each in targets], troubles
+
+
+def members(configuration: Configuration, team: str) -> list[str]:
+    """The people who say that they belong to a team, in order."""
+    return sorted(name for name, spec in configuration.people.items() if team in spec.teams)
 
 
 def again(configuration: Configuration, key: str) -> Target | str:

@@ -38,6 +38,11 @@ def _jump(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
     return early + timedelta(seconds=high)
 
 
+def wording(at: datetime, zone: str) -> str:
+    """``Mon 23 Nov 09:00 Dublin``"""
+    return f"{at.astimezone(ZoneInfo(zone)):%a %d %b %H:%M} {zone.rpartition('/')[2].replace('_', ' ')}"
+
+
 def monday(wall: datetime) -> datetime:
     """Midnight on the wall at which the week of ``wall`` began."""
     return wall.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=wall.weekday())

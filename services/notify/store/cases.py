@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from services.notify.decide.lanes import limits
-from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Line, Page, Policy, Purpose, Silence
-from services.notify.model.specs import EscalationPolicySpec, On
+from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Held, Line, Page, Policy, Purpose, Silence
+from services.notify.model.escalation import EscalationPolicySpec
+from services.notify.model.silences import Effect
+from services.notify.model.specs import On
 from services.notify.store import tables
 from services.notify.store.configuration import build
 from services.notify.store.lanes import add_lanes, block
@@ -133,7 +135,12 @@ async def in_force(tx: Tx, now: datetime) -> tuple[Silence, ...]:
     rows = await tx.rows(
         'SELECT * FROM silence WHERE "end" > :now ORDER BY "end" DESC, id LIMIT :limit', now=now, limit=MAX_SILENCES
     )
-    return tuple(of_row(Silence, row) for row in rows)
+    return tuple(silence_of(row) for row in rows)
+
+
+def silence_of(row: Row[Any]) -> Silence:
+    metric = Metric(row.metric) if row.metric is not None else None
+    return of_row(Silence, row, metric=metric, effect=Effect(row.effect))
 
 
 async def _facts(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Facts]:
@@ -145,7 +152,8 @@ async def _facts(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Facts]:
 
 def facts_of(row: Row[Any]) -> Facts:
     summary = CaseSummary.model_validate(from_json(row.summary)) if row.summary is not None else None
-    return of_row(Facts, row, teams_seen=tuple(from_json(row.teams_seen)), summary=summary)
+    fizzled = tuple(datetime.fromisoformat(at) for at in from_json(row.fizzled))
+    return of_row(Facts, row, teams_seen=tuple(from_json(row.teams_seen)), summary=summary, fizzled=fizzled)
 
 
 async def _pages(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Page]:
@@ -168,8 +176,14 @@ def page_of(row: Row[Any]) -> Page:
         clocks=tuple(row.clocks),
         because=Because.model_validate(from_json(row.because)),
         rounds=tuple(from_json(row.rounds)),
+        base_overdue=tuple(datetime.fromisoformat(at) for at in from_json(row.base_overdue)),
+        holds=tuple(_held(each) for each in from_json(row.holds)),
         troubles=tuple(from_json(row.troubles)),
     )
+
+
+def _held(stored: Mapping[str, Any]) -> Held:
+    return Held(stored["step"], datetime.fromisoformat(stored["until"]), stored["why"])
 
 
 async def _deliveries(tx: Tx, case_ids: Sequence[UUID], page_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, Delivery]]:

@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from services.notify.model import Configuration, Policy, Rota
+from services.notify.model.escalation import DEFAULT_POLICY, EscalationPolicySpec
+from services.notify.model.hours import windows
 from services.notify.model.rota import AnyLayer, Calendar, Schedule
-from services.notify.model.schedules import ScheduleSpec, windows
+from services.notify.model.schedules import ScheduleSpec
 from services.notify.model.specs import (
     CONSOLE,
     DEFAULT,
     DEFAULT_DESTINATION,
-    DEFAULT_POLICY,
     DestinationSpec,
-    EscalationPolicySpec,
     PersonSpec,
 )
 from services.notify.oncall.calendars import layer_of

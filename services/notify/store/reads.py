@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.notify.model import Clock, Page, Silence
+from services.notify.model import Clock, Page
 from services.notify.store.cases import PAGE_COLUMNS, clock_of, page_of
 from shared.db import Tx
 from shared.ledger import Entry
@@ -147,60 +147,6 @@ async def attempts(tx: Tx, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Row[
     return found
 
 
-async def silences(tx: Tx, after: After | None, limit: int) -> Sequence[Row[Any]]:
-    """With how many messages each holds or held."""
-    return await tx.rows(
-        "SELECT s.*, (SELECT count(*) FROM delivery d WHERE d.muted_by = s.id) AS holds FROM silence s"
-        " WHERE (CAST(:at AS timestamptz) IS NULL OR (s.created_at, s.id) < (:at, CAST(:id AS uuid)))"
-        " ORDER BY s.created_at DESC, s.id DESC LIMIT :limit",
-        at=after[0] if after else None,
-        id=after[1] if after else None,
-        limit=limit,
-    )
-
-
-async def add_silence(tx: Tx, silence: Silence, now: datetime) -> None:
-    await tx.run(
-        'INSERT INTO silence (id, team, case_id, destination, person, reason, author, start, "end", created_at)'
-        " VALUES (:id, :team, :case_id, :destination, :person, :reason, :author, :start, :end, :now)",
-        id=silence.id,
-        team=silence.team,
-        case_id=silence.case_id,
-        destination=silence.destination,
-        person=silence.person,
-        reason=silence.reason,
-        author=silence.author,
-        start=silence.start,
-        end=silence.end,
-        now=now,
-    )
-
-
-async def silence(tx: Tx, silence_id: UUID) -> Row[Any] | None:
-    return await tx.one(
-        "SELECT s.*, (SELECT count(*) FROM delivery d WHERE d.muted_by = s.id) AS holds FROM silence s"
-        " WHERE s.id = :id",
-        id=silence_id,
-    )
-
-
-async def end_silence(tx: Tx, silence_id: UUID, now: datetime) -> bool:
-    """It stays on record, and ends now. False where there is none."""
-    return bool(await tx.run('UPDATE silence SET "end" = least("end", :now) WHERE id = :id', id=silence_id, now=now))
-
-
-async def muted_cases(tx: Tx, silence_id: UUID, now: datetime, limit: int) -> list[UUID]:
-    """Cases with messages that still wait for a silence."""
-    rows = await tx.rows(
-        "SELECT DISTINCT case_id FROM delivery WHERE muted_by = :id AND state = 'held' AND next_at > :now"
-        " ORDER BY case_id LIMIT :limit",
-        id=silence_id,
-        now=now,
-        limit=limit,
-    )
-    return [row.case_id for row in rows]
-
-
 async def person_of_slack_user(tx: Tx, slack_user: str) -> str | None:
     name: str | None = await tx.scalar(
         "SELECT name FROM resource WHERE kind = 'person' AND body ->> 'slack_user' = :user ORDER BY name LIMIT 1",
@@ -210,11 +156,12 @@ async def person_of_slack_user(tx: Tx, slack_user: str) -> str | None:
 
 
 async def troubled(tx: Tx) -> Sequence[Row[Any]]:
-    """Pages that stand and could not tell everybody."""
+    """Pages that stand and could not tell everybody, or that nobody took."""
     return await tx.rows(
-        "SELECT p.id, p.case_id, p.troubles, f.summary ->> 'number' AS case_number FROM page p"
+        "SELECT p.id, p.case_id, p.state, p.troubles, f.summary ->> 'number' AS case_number FROM page p"
         " LEFT JOIN case_facts f ON f.case_id = p.case_id"
-        " WHERE p.state <> 'resolved' AND p.troubles <> '[]' ORDER BY p.opened_at DESC, p.id DESC LIMIT :limit",
+        " WHERE p.state <> 'resolved' AND (p.troubles <> '[]' OR p.state = 'exhausted')"
+        " ORDER BY p.opened_at DESC, p.id DESC LIMIT :limit",
         limit=MAX_TROUBLED,
     )
 

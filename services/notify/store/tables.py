@@ -36,6 +36,7 @@ case_facts = Table(
     Column("words_at", _when),
     Column("erased", Boolean, nullable=False),
     Column("merged_into", Text),
+    Column("fizzled", JSONB, nullable=False, server_default=text("'[]'")),
 )
 
 clock = Table(
@@ -55,6 +56,8 @@ clock = Table(
     Column("warned_at", _when),
     Column("breached_at", _when),
     Column("breach_fired_at", _when),
+    Column("overdue_level", SmallInteger, nullable=False, server_default=text("0")),
+    Column("overdue_share", Double, nullable=False, server_default=text("0")),
     Column("paused", Boolean, nullable=False),
     Column("ended", Text),
     Column("ended_at", _when),
@@ -80,10 +83,19 @@ page = Table(
     Column("cycle", Integer, nullable=False),
     Column("base_warned", _when),
     Column("base_breached", _when),
+    Column("base_overdue", JSONB, nullable=False, server_default=text("'[]'")),  # by level
+    Column("begins", _when),
+    Column("begins_because", Text),
+    Column("holds", JSONB, nullable=False, server_default=text("'[]'")),  # steps that wait for duty
+    Column("waited_until", _when),
     Column("rounds", JSONB, nullable=False),
     Column("acknowledged_by", Text),
     Column("acknowledged_at", _when),
     Column("snoozed_until", _when),
+    Column("snoozed_by", Text),
+    Column("snoozed_at", _when),
+    Column("reopens_at", _when),
+    Column("answered_at", _when),
     Column("resolved_by", Text),
     Column("resolved_at", _when),
     Column("handover_to", Text),
@@ -113,6 +125,7 @@ page_entry = Table(
     Column("by", Text),
     Column("via", Text),
     Column("deliveries", JSONB, nullable=False),  # the ids of those that it made
+    Column("origin", Text),  # from where somebody acted
 )
 
 delivery = Table(
@@ -139,6 +152,7 @@ delivery = Table(
     Column("rank_at", _when, nullable=False),  # next_at without the head start: the order within its lane
     Column("reason", Text),
     Column("muted_by", Uuid),
+    Column("silenced_by", Uuid),  # stays when the silence is over
     Column("attempts", Integer, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("since", _when),
@@ -161,6 +175,7 @@ delivery = Table(
     ),
     Index("delivery_lane_busy", "lane", "claimed_until", postgresql_where=text("claimed_until IS NOT NULL")),
     Index("delivery_muted", "muted_by", postgresql_where=text("muted_by IS NOT NULL")),
+    Index("delivery_silenced", "silenced_by", "created_at", "id", postgresql_where=text("silenced_by IS NOT NULL")),
 )
 
 attempt = Table(
@@ -198,6 +213,9 @@ silence = Table(
     Column("case_id", Uuid),
     Column("destination", Text),
     Column("person", Text),
+    Column("metric", Text),
+    Column("tag", Text),
+    Column("effect", Text, nullable=False, server_default=text("'hold'")),
     Column("reason", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("start", _when, nullable=False),

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from services.notify.decide import decide
 from services.notify.model import QUIET, CaseState, Configuration, Delivery, Page, Policy, Rota
 from services.notify.model.commands import Claim, Outcome, Recorded
+from services.notify.model.escalation import EscalationPolicySpec
 from services.notify.model.rota import Layer, Override, Schedule
 from services.notify.model.specs import (
     DestinationSpec,
-    EscalationPolicySpec,
     PersonSpec,
 )
 from shared.contracts.clocks import (

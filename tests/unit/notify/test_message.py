@@ -198,7 +198,7 @@ def test_news_of_an_acknowledged_page_names_who_has_it() -> None:
     world.do(Acknowledge(world.page.id, "ana"))
     world.until(DUE).tell(breached())
     found = message(world, "destination:payments-slack")
-    assert dict(found.fields)["Acknowledged"] == "by Ana 02:02."
+    assert dict(found.fields)["Acknowledged"] == "by Ana 02:02; pages again 02:32 without a reply."
     assert not found.can_acknowledge
 
 

@@ -9,7 +9,8 @@ import recurring_ical_events
 from pydantic import ValidationError
 
 from services.notify.lookout import Lookout
-from services.notify.model.schedules import DAYS, LayerSpec, ScheduleSpec
+from services.notify.model.hours import DAYS
+from services.notify.model.schedules import LayerSpec, ScheduleSpec
 from shared import telemetry
 from tests.unit.notify.given import breached, minutes
 from tests.unit.notify.running import ROTA, Running
