@@ -46,12 +46,11 @@ def differences(lines: list[Line]) -> list[str]:
 
 def unquiet(stack: Stack, tocsin: Client) -> list[str]:
     """What is in flight, and which pages have a step or a message to come; empty when all is quiet."""
-    lines = ledger(stack, tocsin)
-    moving = [f"{count} in flight on {line.hop}" for line in lines if (count := line.terms.get("in_flight", 0))]
-    if tocsin.get("/v1/pages", state="open", limit=1)["items"]:
-        moving.append("a page is open")
+    moving = ["a page is open"] if tocsin.get("/v1/pages", state="open", limit=1)["items"] else []
     waiting = ("queued", "held", "unknown")
-    return moving + [f"a delivery is {s}" for s in waiting if tocsin.get("/v1/deliveries", state=s, limit=1)["items"]]
+    moving += [f"a delivery is {s}" for s in waiting if tocsin.get("/v1/deliveries", state=s, limit=1)["items"]]
+    lines = ledger(stack, tocsin)  # last: what ended just now may have left events on their way
+    return moving + [f"{count} in flight on {line.hop}" for line in lines if (count := line.terms.get("in_flight", 0))]
 
 
 def until_quiet(stack: Stack, tocsin: Client, within_s: float = QUIET_WITHIN_S) -> None:
@@ -182,7 +181,7 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
             f"case {case_id} was answered in time and paged: {of_case}; its clock: {clocks.get(case_id)}",
         )
     deliveries = {each["id"]: each for each in tocsin.every("/v1/deliveries")}
-    arrived = _arrived(stack.sinks.all())
+    arrived = _arrived(stack.sinks.everything())
     listed = 0
     for key, count in arrived.items():
         delivery = deliveries.get(key)

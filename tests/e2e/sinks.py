@@ -63,16 +63,20 @@ class Sinks:
             program.stop()
 
     def slack(self) -> list[Sent]:
-        """Messages seen in a channel of Slack, oldest first: not what is said in threads only."""
-        posted = [line for line in _lines(self._slack_log) if line["method"] == "chat.postMessage" and _aloud(line)]
-        return [Sent(_at(line), line["channel"], _slack_key(line), _words(line), line) for line in posted]
+        """Messages seen in a channel of Slack, oldest first: not what is said in threads only, nor changes of them."""
+        return [sent for sent in self._slack() if sent.raw["method"] == "chat.postMessage" and _aloud(sent.raw)]
 
     def mail(self) -> list[Sent]:
         """Mails, oldest first."""
         return [Sent(_at(line), line["to"][0], _mail_key(line), _prose(line), line) for line in _lines(self._smtp_log)]
 
-    def all(self) -> list[Sent]:
-        return [*self.slack(), *self.mail()]
+    def everything(self) -> list[Sent]:
+        """Also what is said in threads, and changes of earlier messages."""
+        return [*self._slack(), *self.mail()]
+
+    def _slack(self) -> list[Sent]:
+        lines = [line for line in _lines(self._slack_log) if line["method"] in ("chat.postMessage", "chat.update")]
+        return [Sent(_at(line), line["channel"], _slack_key(line), _words(line), line) for line in lines]
 
 
 def listens(port: int) -> bool:
