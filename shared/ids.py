@@ -1,5 +1,6 @@
 """Where identifiers are made. UUIDv7: ordered by time, so indexes stay compact. Seeded in tests."""
 
+import os
 import random
 import secrets
 from collections.abc import Callable
@@ -14,19 +15,30 @@ _Uuid = cast(
     Callable[[bytes], UUID], pgproto.UUID
 )  # the driver's own, a subclass: quicker to make, hash, compare and send
 
+_NOISE_BYTES, NOISE_AT_ONCE = 10, 256  # of one id; ids
+
 
 class Ids:
     """Makes UUIDv7s from a clock; give a seed to get the same ids again."""
 
     def __init__(self, clock: Clock, seed: int | None = None) -> None:
         self._clock = clock
-        self._random = random.SystemRandom() if seed is None else random.Random(seed)
+        self._seeded = None if seed is None else random.Random(seed)
+        self._noise: list[int] = []  # of the system, taken many at a time: each time is a way to the kernel
 
     def new(self) -> UUID:
         milliseconds = int(self._clock.now().timestamp() * 1000) & (2**48 - 1)
-        noise = self._random.getrandbits(74)
+        noise = self._seeded.getrandbits(74) if self._seeded else self._of_system()
         value = milliseconds << 80 | 0x7 << 76 | (noise >> 62) << 64 | 0b10 << 62 | noise & (2**62 - 1)
         return _Uuid(value.to_bytes(16, "big"))
+
+    def _of_system(self) -> int:
+        """74 bits."""
+        if not self._noise:
+            block = os.urandom(_NOISE_BYTES * NOISE_AT_ONCE)
+            places = range(0, len(block), _NOISE_BYTES)
+            self._noise = [int.from_bytes(block[place : place + _NOISE_BYTES], "big") >> 6 for place in places]
+        return self._noise.pop()
 
 
 def secret(prefix: str) -> str:

@@ -38,7 +38,7 @@ from shared.settings import Settings
 
 DATABASE_WITHIN_S = 60.0  # how long a start waits for the database
 REFUSED = ("28", "3D")  # classes of SQLSTATE: a wrong user or password, no such database
-GC_THRESHOLD = 10_000  # new objects before the collector looks; batches make many, none in cycles
+GC_THRESHOLD = 20_000  # new objects before the collector looks; batches make many, none in cycles
 MIGRATED_WITHIN_S = 60.0  # how long a service waits for `tocsin migrate`
 
 log = structlog.get_logger()
@@ -191,10 +191,7 @@ async def run(
             loop.add_signal_handler(stopper, runner.stop.set)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        gc.set_threshold(GC_THRESHOLD, 20, 20)
-        gc.collect()
-        gc.freeze()  # what a start makes stays for good: the collector need not look at it again and again
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
         if ready is not None:
             ready(f"http://{settings.host}:{listening.getsockname()[1]}")
         await runner.run(app, listening, on.postgres.wait() if on.postgres else None)

@@ -4,6 +4,7 @@ There is no cursor over ids: a transaction that commits late has a lower id than
 is deleted by its own id.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared import telemetry
@@ -34,10 +35,10 @@ class Relay:
         epochs = await self._leases.renew(self._runtime.clock.now())
         if not epochs:
             return 0
-        async with self._runtime.db.transaction() as tx:
-            rows = await tx.rows(
-                "SELECT id, bucket, case_id, headers, body FROM outbox WHERE bucket = ANY(CAST(:held AS smallint[]))"
-                " ORDER BY id LIMIT :limit",
+        async with self._runtime.db.reading() as tx:
+            rows = await tx.records(
+                "SELECT id, bucket, case_id, CAST(headers AS text) AS headers, body FROM outbox"
+                " WHERE bucket = ANY(CAST(:held AS smallint[])) ORDER BY id LIMIT :limit",
                 held=[bucket for bucket in range(BUCKETS) if _name(bucket) in epochs],
                 limit=self._runtime.settings.batch_size,
             )
@@ -49,7 +50,7 @@ class Relay:
             ours = await self._leases.check(tx, epochs)
             await tx.run(
                 "DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))",
-                ids=[row.id for row in rows if _name(row.bucket) in ours],
+                ids=[id for id, bucket, *_ in rows if _name(bucket) in ours],
             )
         telemetry.EVENTS_PUBLISHED.labels(self._card.name).inc(len(rows))
         return len(rows)
@@ -60,7 +61,9 @@ class Relay:
             pass
         await self._leases.release()
 
-    def _record(self, row: Any) -> Record:
-        headers = [(name, value.encode()) for name, value in from_json(row.headers)]
-        partition = partition_of(row.case_id, self._runtime.log.partitions)
-        return Record(self._card.publishes, partition, str(row.case_id), headers, row.body)
+    def _record(self, row: Sequence[Any]) -> Record:
+        _, _, case_id, written, body = row
+        headers = [(name, value.encode()) for name, value in from_json(written)]
+        return Record(
+            self._card.publishes, partition_of(case_id, self._runtime.log.partitions), str(case_id), headers, body
+        )

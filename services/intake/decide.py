@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
 from services.intake.model import (
     EVENT_BODY_LIMIT,
@@ -32,6 +32,7 @@ from shared.contracts.contacts import (
 from shared.contracts.decision import Decision
 from shared.contracts.envelope import Because
 from shared.contracts.numbers import case_number
+from shared.contracts.trusted import trusted
 from shared.contracts.words import ActivityKind, Status
 
 
@@ -59,36 +60,44 @@ def _arrive(file: CaseFile, arrival: Arrival) -> Decision[CaseFile]:
 def with_contact(file: CaseFile, arrival: Arrival) -> CaseFile:
     """The case once the contact is on it."""
     contact = arrival.contact
-    opens = file.number is None
-    first = _opened_by(arrival) if opens else {}
+    filed = Filed(arrival.contact_id, contact, file.number is None, arrival.because)
+    if file.number is None:
+        return _opened_by(file.id, arrival, filed)
     return replace(
         file,
-        **first,
         url=file.url or contact.url,
         customer=_known(file.customer, contact.customer),
-        participants=_participants(file, contact),
+        participants=_participants(file.participants, contact),
         opened_at=min(file.opened_at or contact.occurred_at, contact.occurred_at),
         standing=file.standing if contact.automated else file.standing.with_contact(contact.occurred_at),
-        contacts=(*file.contacts, Filed(arrival.contact_id, contact, opens, arrival.because)),
+        contacts=(*file.contacts, filed),
     )
 
 
-def _opened_by(arrival: Arrival) -> dict[str, Any]:
-    """What a case has of its first contact for good."""
+def _opened_by(case_id: UUID, arrival: Arrival, filed: Filed) -> CaseFile:
+    """A new case, of its first contact."""
     contact = arrival.contact
-    return {
-        "number": arrival.number,
-        "channel": contact.channel,
-        "source": contact.source,
-        "thread": contact.thread,
-        "subject": contact.subject,
-        "follows": arrival.follows,
-    }
+    return CaseFile(
+        id=case_id,
+        number=arrival.number,
+        channel=contact.channel,
+        source=contact.source,
+        thread=contact.thread,
+        url=contact.url,
+        subject=contact.subject,
+        customer=contact.customer,
+        participants=_participants((), contact),
+        opened_at=contact.occurred_at,
+        standing=Standing() if contact.automated else Standing(contacted_at=contact.occurred_at),
+        follows=arrival.follows,
+        contacts=(filed,),
+    )
 
 
 def _received(file: CaseFile, arrival: Arrival, opens: bool) -> ContactReceived:
     contact = arrival.contact
-    return ContactReceived(
+    return trusted(
+        ContactReceived,
         case_id=file.id,
         occurred_at=contact.occurred_at,
         contact_id=arrival.contact_id,
@@ -122,9 +131,9 @@ def _known(known: Customer, new: Customer) -> Customer:
     return Customer(**(new.model_dump(exclude_none=True) | known.model_dump(exclude_none=True)))
 
 
-def _participants(file: CaseFile, contact: Contact) -> tuple[str, ...]:
+def _participants(known: tuple[str, ...], contact: Contact) -> tuple[str, ...]:
     new = (contact.customer.email, *(contact.mail.participants if contact.mail else ()))
-    everyone = dict.fromkeys((*file.participants, *(address for address in new if address)))
+    everyone = dict.fromkeys((*known, *(address for address in new if address)))
     return tuple(everyone)[:PARTICIPANTS_LIMIT]
 
 

@@ -73,11 +73,12 @@ def trail(contact: Contact) -> tuple[Key, ...]:
             earlier = (*earlier[: TRAIL_LIMIT - 1], earlier[-1])
         names = (mail.message_id, *earlier) if mail.message_id else earlier
         keys.extend(Key("message", mail.mailbox, _short(name)) for name in names)
-    return tuple(dict.fromkeys(keys))
+    return tuple(dict.fromkeys(keys)) if len(keys) > 1 else tuple(keys)
 
 
 def _short(name: str) -> str:
-    return name if len(name.encode()) <= NAME_LIMIT else _hashed(name)
+    short = 4 * len(name) <= NAME_LIMIT or len(name.encode()) <= NAME_LIMIT
+    return name if short else _hashed(name)
 
 
 def _hashed(name: str) -> str:
@@ -86,7 +87,9 @@ def _hashed(name: str) -> str:
 
 def tokens(contact: Contact) -> dict[Key, int]:
     """The numbers of the cases that a mail names by something of ours."""
-    found = contact.mail.tokens if contact.mail else ()
+    if contact.mail is None:
+        return {}
+    found = contact.mail.tokens
     return {Key(token.how, "", f"C-{token.number}"): token.number for token in found}
 
 

@@ -86,7 +86,7 @@ def encode(event: Event) -> tuple[Headers, bytes]:
     ]
     if event.traceparent:
         headers.append(("traceparent", event.traceparent.encode()))
-    return headers, event.data.model_dump_json().encode()
+    return headers, event.data.__pydantic_serializer__.to_json(event.data)
 
 
 def forgotten(topic: str, headers: Sequence[Sequence[str]], body: bytes) -> bytes:

@@ -6,6 +6,7 @@ from services.intake import redact
 from services.intake.channels.adapter import Received, Rejected
 from services.intake.model import Contact, identity
 from services.intake.model.posted import AHEAD, NewContact
+from shared.contracts.trusted import trusted
 
 
 def read(raw: bytes, received: Received) -> Contact | Rejected:
@@ -20,7 +21,8 @@ def contact(new: NewContact, received: Received) -> Contact | Rejected:
     stated = new.occurred_at
     if stated and stated > received.at + AHEAD:
         return Rejected("invalid", f"occurred_at is {stated.isoformat()}, in the future. Send the time it happened.")
-    return Contact(
+    return trusted(
+        Contact,
         channel=new.channel,
         source=new.source or received.source,
         external_id=new.external_id,
@@ -29,14 +31,21 @@ def contact(new: NewContact, received: Received) -> Contact | Rejected:
         occurred_at=min(stated, received.at) if stated else received.at,
         stated_at=stated.isoformat() if stated else None,
         received_at=received.at,
-        customer=identity.customer(**dict(new.customer)),
+        customer=identity.customer(**new.customer.__dict__),
         subject=new.subject.strip(),
         body=new.body.strip(),
+        quoted="",
+        signature="",
         language=new.language,
         reason=new.reason or None,
-        tags=tuple(dict.fromkeys(new.tags)),
+        tags=tuple(dict.fromkeys(new.tags)) if new.tags else (),
         attributes=new.attributes,
+        attachments=(),
+        mail=None,
+        automated=None,
         history=received.history,
+        redactions={},
+        remarks=(),
     )
 
 

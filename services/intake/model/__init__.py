@@ -106,8 +106,8 @@ class Contact(BaseModel):
             )
             return sha256(repr(parts).encode()).digest()
         later = {"occurred_at", "received_at", "language", "attributes", "redactions", "remarks", "history"}
-        content = self.model_dump_json(exclude=later) + json.dumps(self.attributes, sort_keys=True)
-        return sha256(content.encode()).digest()
+        attributes = json.dumps(self.attributes, sort_keys=True) if self.attributes else "{}"
+        return sha256((self.model_dump_json(exclude=later) + attributes).encode()).digest()
 
     @property
     def excerpt(self) -> str:
@@ -273,7 +273,9 @@ Command = Arrival | Happening | MergeInto | Absorb | Erase
 
 def excerpt(text: str) -> str:
     """The first words, on one line, at most 280 characters."""
-    words = " ".join(text[: EXCERPT_LIMIT * 4].split())
+    words = " ".join(text[: EXCERPT_LIMIT + 40].split())  # nearly always enough
+    if len(words) <= EXCERPT_LIMIT:
+        words = " ".join(text[: EXCERPT_LIMIT * 4].split())
     if len(words) <= EXCERPT_LIMIT:
         return words
     return words[: EXCERPT_LIMIT - 1].rsplit(" ", 1)[0].rstrip() + "…"

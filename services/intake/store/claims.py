@@ -21,9 +21,15 @@ class Claim:
     subject_id: UUID | None = None
     fingerprint: bytes | None = None
 
+    @property
+    def owner(self) -> UUID | None:
+        return self.subject_id or self.case_id
+
 
 async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Claim]:
     """Claim names in one order, the first of equal ones; gives who owns each. One statement.
+
+    Owners are fresh ids: only rows that another one owns need to come back.
 
     Also locks the rows until the end of the transaction, so that what a thread leads to cannot change meanwhile:
     DO UPDATE waits for a rival's transaction, locks, and returns the row, where DO NOTHING would return none.
@@ -34,13 +40,16 @@ async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Clai
     if not first:
         return {}
     ordered = [first[key] for key in sorted(first)]
-    rows = await tx.rows(
-        "INSERT INTO claim AS c (kind, scope, name, case_id, subject_id, fingerprint, claimed_at)"
+    rows = await tx.records(
+        "WITH held AS (INSERT INTO claim AS c (kind, scope, name, case_id, subject_id, fingerprint, claimed_at)"
         " SELECT kind, scope, name, case_id, subject_id, fingerprint, :now FROM unnest(CAST(:kinds AS text[]),"
         " CAST(:scopes AS text[]), CAST(:names AS text[]), CAST(:cases AS uuid[]), CAST(:subjects AS uuid[]),"
         " CAST(:prints AS bytea[])) WITH ORDINALITY AS n (kind, scope, name, case_id, subject_id, fingerprint, place)"
         " ORDER BY place ON CONFLICT (kind, scope, name) DO UPDATE SET claimed_at = c.claimed_at"
-        " RETURNING kind, scope, name, case_id, subject_id, fingerprint",
+        " RETURNING kind, scope, name, case_id, subject_id, fingerprint)"
+        " SELECT kind, scope, name, case_id, subject_id, fingerprint FROM held"
+        " WHERE (coalesce(subject_id, case_id) <> ALL(CAST(:ours AS uuid[]))) IS NOT FALSE ORDER BY kind, scope, name",
+        ours=[claim.owner for claim in ordered if claim.owner],
         kinds=[claim.key.kind for claim in ordered],
         scopes=[claim.key.scope for claim in ordered],
         names=[claim.key.name for claim in ordered],
@@ -49,16 +58,10 @@ async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Clai
         prints=_any([claim.fingerprint for claim in ordered]),
         now=now,
     )
-    held = (
-        Claim(
-            Key(row.kind, row.scope, row.name),
-            row.case_id,
-            row.subject_id,
-            None if row.fingerprint is None else bytes(row.fingerprint),
-        )
-        for row in rows
-    )
-    return {claim.key: claim for claim in held}
+    for kind, scope, name, case_id, subject_id, fingerprint in rows:  # what came before
+        key = Key(kind, scope, name)
+        first[key] = Claim(key, case_id, subject_id, fingerprint)
+    return first
 
 
 def _any(values: list[T]) -> list[T]:

@@ -36,11 +36,12 @@ async def numbers(tx: Tx, count: int) -> list[int]:
     """New case numbers, ascending. A number is never given twice; one whose transaction fails is left out."""
     if not count:
         return []
-    rows = await tx.rows(
-        "SELECT nextval(pg_get_serial_sequence('case_file', 'number')) AS number FROM generate_series(1, :count)",
+    rows = await tx.records(
+        "SELECT nextval(s.name) FROM (SELECT CAST(pg_get_serial_sequence('case_file', 'number') AS regclass) AS name"
+        " OFFSET 0) s, generate_series(1, :count)",
         count=count,
     )
-    return sorted(row.number for row in rows)
+    return sorted(number for (number,) in rows)
 
 
 async def first_answers(tx: Tx, contact_ids: Sequence[UUID]) -> dict[UUID, First]:
