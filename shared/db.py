@@ -132,6 +132,11 @@ class Database:
         )
         self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    @property
+    def url(self) -> str:
+        """With its password: for a process of ours, never to be shown."""
+        return self._url
+
     def reflecting(self) -> AsyncEngine:
         """An engine for looking at the schema itself: SQLAlchemy reads the catalogue's JSON. Dispose of it."""
         return create_async_engine(self._url, poolclass=NullPool, connect_args=self._connect)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request
 from pydantic import ConfigDict
 
 from services.routing.api import checks
-from services.routing.api.shapes import ActivateBody, RetireBody, RollbackBody, RulesetAnswer
+from services.routing.api.shapes import ForceBody, RetireBody, RollbackBody, RulesetAnswer
 from services.routing.model import CaseState, RulesetState
 from services.routing.rules.versions import standing_before
 from services.routing.store import RoutingStore, audit
@@ -62,17 +62,20 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
 
     @router.post("/v1/rulesets/{version}/activate")
     async def activate(
-        request: Request, version: Version, who: Writer, body: ActivateBody | None = None, if_match: IfMatch = None
+        request: Request, version: Version, who: Writer, body: ForceBody | None = None, if_match: IfMatch = None
     ) -> RulesetAnswer:
         """Make this version the active one, also an older one again. Cases keep where they are.
 
         Refused with 409 and the diff where another version is active than you expect: by ``expected_active``, else
-        ``If-Match``; else, for a draft, the version that it was made from.
+        ``If-Match``; else, for a draft, the version that it was made from. Refused with 409 and what failed while one
+        of its tests fails, unless forced.
         """
-        said = body or ActivateBody()
+        said = body or ForceBody()
         async with runtime.db.transaction() as tx:
             chosen = await checks.ruleset(tx, version)
-        await store.compiled(chosen.version, chosen.spec)  # before the configuration is held, so that no batch waits
+        # Before the configuration is held, so that no batch waits.
+        compiled = await store.compiled(chosen.version, chosen.spec)
+        failed = await checks.tests_hold(chosen, compiled, said.force, runtime.clock.now())
         expected = said.expected_active or expected_version(if_match)
         if expected is None and chosen.state == RulesetState.DRAFT:
             expected = chosen.based_on
@@ -80,7 +83,10 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             await resources.version(tx, "FOR UPDATE")
             await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
             await checks.teams_exist(tx, chosen.spec)
-            await stored.activate(tx, chosen, actor(request, who), runtime.clock.now(), reason=said.reason)
+            by, now = actor(request, who), runtime.clock.now()
+            if failed:
+                await audit.write(tx, Action.FORCED, version, None, by, f"{failed}: {said.reason}", now)
+            await stored.activate(tx, chosen, by, now, reason=said.reason)
             return RulesetAnswer.of(await checks.ruleset(tx, version))
 
     @router.post("/v1/rulesets/rollback")

@@ -1,8 +1,9 @@
 """What is checked before a ruleset is stored or takes over."""
 
 import asyncio
+from datetime import datetime
 
-from services.routing import rules
+from services.routing import lab, rules
 from services.routing.api.shapes import DiffAnswer
 from services.routing.model import Compiled
 from services.routing.rules.versions import diff
@@ -73,3 +74,20 @@ async def not_overtaken(tx: Tx, expected: int | None, active: StoredRuleset) -> 
         active=active.version,
         diff=changes.model_dump(mode="json") if changes else None,
     )
+
+
+async def tests(spec: RulesetSpec, compiled: Compiled, now: datetime) -> list[lab.Tested]:
+    return [each async for each in gently(lab.run_tests(spec, compiled, now))]
+
+
+async def tests_hold(chosen: StoredRuleset, compiled: Compiled, force: bool, now: datetime) -> str | None:
+    """What failed, where that was forced. Raises a 409 with the failures where not."""
+    failed = [each for each in await tests(chosen.spec, compiled, now) if each.wrong]
+    if not failed:
+        return None
+    said = f"{len(failed)} of {len(chosen.spec.tests)} tests fail, first {failed[0].name!r}"
+    if force:
+        return said
+    detail = f"{said}: {failed[0].wrong[0]}. Correct rules or test, or repeat with force and a reason, which is kept."
+    failures = [{"name": each.name, "wrong": list(each.wrong)} for each in failed[:50]]
+    raise conflict("tests-fail", detail, failures=failures)

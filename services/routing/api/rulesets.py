@@ -1,46 +1,33 @@
 """Rulesets: write a version, look at it, try it, activate it."""
 
-import asyncio
-import time
 from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.routing import lab
 from services.routing.api import checks
 from services.routing.api.activation import Version, Writer, actor, number_of
 from services.routing.api.shapes import (
-    BacktestAnswer,
-    BacktestBody,
     CreatedAnswer,
     DiffAnswer,
     LintAnswer,
-    PlacementAnswer,
     RulesetAnswer,
     RulesetBody,
     RulesetItem,
-    TrialBody,
-    evaluation,
 )
 from services.routing.model import CaseState, Compiled
 from services.routing.rules.lint import Finding, lint
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
-from services.routing.store import RoutingStore, StoredRuleset, contact, newest_contacts
+from services.routing.store import RoutingStore, StoredRuleset
 from services.routing.store import rulesets as stored
-from shared.errors import Problem, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag
 from shared.pace import gently, let_go
 from shared.runtime import Runtime
 
-PAGE = 500  # contacts read at a time
-BACKTEST_S = 20.0  # then a backtest answers with what it has
-
 
 def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     router = APIRouter(tags=["rulesets"])
-    lab_bench = asyncio.Semaphore(1)
 
     @router.post("/v1/rulesets", status_code=201)
     async def create_ruleset(request: Request, body: RulesetBody, response: Response, who: Writer) -> CreatedAnswer:
@@ -49,7 +36,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         ``warnings`` name what is certainly odd about it. ``based_on`` is the version that you changed, the active one
         where left out: activating is refused once another one is active.
         """
-        spec = RulesetSpec(rules=body.rules, fallback=body.fallback, hand_off=body.hand_off)
+        spec = RulesetSpec(rules=body.rules, fallback=body.fallback, hand_off=body.hand_off, tests=body.tests)
         compiled = await checks.compiles(spec)
         async with runtime.db.transaction() as tx:
             await checks.teams_exist(tx, spec)
@@ -103,54 +90,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             teams = await checks.teams(tx)
         return LintAnswer.of(version, await _findings(await _compiled(store, chosen), teams))
 
-    @router.post("/v1/rulesets/{version}/evaluate", dependencies=[Depends(allow("read"))])
-    async def evaluate(version: Version, body: TrialBody) -> PlacementAnswer:
-        """What this version says of a contact, and why the rules before the one that matches do not."""
-        async with runtime.db.transaction() as tx:
-            chosen = await checks.ruleset(tx, version)
-            facts = await contact(tx, body.case_id) if body.case_id else body.facts(runtime.clock.now())
-        if facts is None:
-            raise not_found("contact of a case", body.case_id)
-        if body.at is not None:
-            facts = facts.model_copy(update={"at": body.at})
-        return evaluation(body.case_id, version, lab.evaluate(await _compiled(store, chosen), facts))
-
-    @router.post("/v1/rulesets/{version}/backtest", dependencies=[Depends(allow("read"))])
-    async def backtest(version: Version, body: BacktestBody | None = None) -> BacktestAnswer:
-        """How many of the newest cases would have gone elsewhere, from which team to which."""
-        asked = body or BacktestBody()
-        if lab_bench.locked():
-            raise Problem(429, "busy", "Another backtest is under way. Repeat when it has ended.", {"Retry-After": "5"})
-        async with lab_bench:
-            async with runtime.db.transaction() as tx:
-                after = await checks.ruleset(tx, version)
-                before = await checks.ruleset(tx, asked.against) if asked.against else await stored.active_ruleset(tx)
-            found, complete = await _compare(
-                runtime, await _compiled(store, before), await _compiled(store, after), asked.limit
-            )
-        return BacktestAnswer.of(version, before.version, found, complete)
-
     return router
-
-
-async def _compare(
-    runtime: Runtime[CaseState], before: Compiled, after: Compiled, limit: int
-) -> tuple[lab.Moves, bool]:
-    comparison = lab.Comparison(before, after)
-    until = time.monotonic() + BACKTEST_S
-    left, last = limit, None
-    while left > 0:
-        async with runtime.db.transaction() as tx:
-            page = await newest_contacts(tx, min(left, PAGE), last)
-        async for case_id, facts in gently(page):
-            if time.monotonic() > until:
-                return comparison.result(), False
-            comparison.add(case_id, facts)
-            last = (facts.at, case_id)
-        if len(page) < PAGE:
-            break
-        left -= len(page)
-    return comparison.result(), True
 
 
 async def _findings(compiled: Compiled, teams: Collection[str]) -> list[Finding]:

@@ -5,19 +5,16 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from services.routing.lab import Evaluation, Moves
-from services.routing.model import ContactFacts, Earlier, RulesetState
+from services.routing.model import Earlier, RulesetState
 from services.routing.rules.lint import Finding, Kind
 from services.routing.rules.versions import Difference
-from services.routing.spec import FallbackSpec, HandOffRule, RulesetSpec, RuleSpec
+from services.routing.spec import FallbackSpec, HandOffRule, RulesetSpec, RuleSpec, TestSpec
 from services.routing.store import Listed, StoredRuleset
 from shared.contracts.envelope import Because
-from shared.contracts.words import Channel, Priority
+from shared.contracts.words import Priority
 from shared.http import Answer, Strict
-
-MAX_BACKTEST = 10_000  # contacts
 
 Line = Annotated[str, StringConstraints(max_length=2_000)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
@@ -37,63 +34,24 @@ class ActivateBody(Strict):
     reason: Reason | None = None
 
 
+class ForceBody(ActivateBody):
+    """``force``: also where a test of the ruleset fails; with the reason, which is kept."""
+
+    force: bool = False
+
+    @model_validator(mode="after")
+    def _why(self) -> Self:
+        if self.force and self.reason is None:
+            raise ValueError("force needs a reason: it is kept in the audit log")
+        return self
+
+
 class RollbackBody(ActivateBody):
     """``expected_active``: the version that is to go."""
 
 
 class RetireBody(Strict):
     reason: Reason | None = None
-
-
-class BacktestBody(Strict):
-    """``against``: the version to compare with, the active one where left out."""
-
-    against: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_BACKTEST)] = MAX_BACKTEST
-
-
-class TrialCustomer(Strict):
-    id: Line | None = None
-    email: Line | None = None
-    phone: Line | None = None
-    name: Line | None = None
-    tier: Line | None = None
-    country: Line | None = None
-    contacts_24h: Annotated[int, Field(ge=0)] | None = None
-    contacts_7d: Annotated[int, Field(ge=0)] | None = None
-
-
-class TrialBody(Strict):
-    """A contact as one would post it, or the ``case_id`` of one that came. ``at``: as if it came then."""
-
-    case_id: UUID | None = None
-    at: AwareDatetime | None = None
-    channel: Channel | None = None
-    source: Line | None = None
-    external_id: Line | None = None
-    thread: Line | None = None
-    url: Line | None = None
-    occurred_at: AwareDatetime | None = None
-    customer: TrialCustomer = TrialCustomer()
-    subject: Line = ""
-    body: str = ""
-    language: Line | None = None
-    reason: Line | None = None
-    tags: Annotated[tuple[Line, ...], Field(max_length=200)] = ()
-    attributes: dict[str, JsonValue] = {}
-
-    @model_validator(mode="after")
-    def _one_or_the_other(self) -> Self:
-        if self.case_id is None and self.channel is None:
-            raise ValueError("give a contact with its channel (email, phone, chat, web or api), or a case_id")
-        if self.case_id is not None and self.model_fields_set - {"case_id", "at"}:
-            raise ValueError("give a case_id or a contact, not both; `at` goes with either")
-        return self
-
-    def facts(self, now: datetime) -> ContactFacts:
-        """The contact that is described here; not for a ``case_id``."""
-        described = self.model_dump(exclude={"case_id", "at", "occurred_at", "external_id", "thread"})
-        return ContactFacts.model_validate({**described, "at": self.at or self.occurred_at or now})
 
 
 class ListedAnswer(Answer):
@@ -124,6 +82,7 @@ class RulesetAnswer(ListedAnswer):
     rules: tuple[RuleSpec, ...]
     fallback: FallbackSpec
     hand_off: tuple[HandOffRule, ...]
+    tests: tuple[TestSpec, ...]
 
     @classmethod
     def of(cls, stored: StoredRuleset) -> Self:
@@ -131,6 +90,7 @@ class RulesetAnswer(ListedAnswer):
             version=stored.version, state=stored.state, author=stored.author, note=stored.note,
             created_at=stored.created_at, activated_at=stored.activated_at, based_on=stored.based_on,
             rules=stored.spec.rules, fallback=stored.spec.fallback, hand_off=stored.spec.hand_off,
+            tests=stored.spec.tests,
         )  # fmt: skip
 
 
@@ -247,57 +207,5 @@ class PlacementAnswer(Answer):
     why_not_more: int | None
 
 
-def evaluation(case_id: UUID | None, version: int, found: Evaluation) -> PlacementAnswer:
-    return PlacementAnswer(
-        case_id=case_id, team=found.match.team, priority=found.match.priority, tags=found.match.tags,
-        skills=found.match.skills, language=found.match.language,
-        ruleset_version=version, rule=found.match.rule, because=found.match.because, assigned_at=None,
-        why_not=why_not(found.earlier), why_not_more=found.earlier.more,
-    )  # fmt: skip
-
-
 def why_not(earlier: Earlier) -> list[WhyNotAnswer]:
     return [WhyNotAnswer.model_validate(each) for each in earlier.rules]
-
-
-class ExampleAnswer(Answer):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-    case_id: UUID
-    number: str | None
-    rule_before: str | None
-    rule_after: str | None
-
-
-class MoveAnswer(Answer):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-    before: str
-    after: str
-    cases: int
-    examples: list[ExampleAnswer]
-
-
-class BacktestAnswer(Answer):
-    """What ``ruleset_version`` would have done to stored cases, newest first, compared with ``against``.
-
-    ``complete`` is false where time ran out before ``limit`` cases: ``cases`` were compared.
-    """
-
-    ruleset_version: int
-    against: int
-    cases: int
-    complete: bool
-    moved: int
-    priority_changed: int
-    to_fallback_before: int
-    to_fallback_after: int
-    moves: list[MoveAnswer]
-
-    @classmethod
-    def of(cls, version: int, against: int, found: Moves, complete: bool) -> Self:
-        return cls(
-            ruleset_version=version, against=against, cases=found.cases, complete=complete, moved=found.moved,
-            priority_changed=found.priority_changed, to_fallback_before=found.to_fallback_before,
-            to_fallback_after=found.to_fallback_after, moves=[MoveAnswer.model_validate(each) for each in found.moves],
-        )  # fmt: skip

@@ -3,8 +3,9 @@
 Conditions are CEL over the fields of ``facts``. A value that is unknown makes a condition false, with a reason.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.routing.model import Compiled, ContactFacts, Earlier, HandOffCondition, Match, Rule, WhyNot
 from services.routing.rules import hand_off
@@ -108,20 +109,41 @@ def _compile(rule: RuleSpec) -> Rule:
     return Rule(rule, condition, reads, condition.digest(), necessary(condition.tree(), INTEGERS))
 
 
-def match(compiled: Compiled, facts: ContactFacts) -> Match:
-    """The first rule that matches sets all but the tags, which come from every one that does; else the fallback."""
-    known = values(facts)
-    activation = ENVIRONMENT.activation(known)
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What rules say of one contact: the first that matches (None: the fallback), and tags from all that do.
+
+    ``matched``: those of the rules asked ``about`` that match too.
+    """
+
+    first: Rule | None
+    tags: tuple[str, ...]
+    matched: tuple[Rule, ...] = ()
+
+
+def choose(compiled: Compiled, known: Mapping[str, Any], activation: Any, about: Collection[str] = ()) -> Choice:
+    """Decide about a contact's values. ``about``: ids of rules that are evaluated though it changes nothing."""
     first: Rule | None = None
     tags: dict[str, None] = {}
+    matched: list[Rule] = []
     for place in compiled.candidates(known, activation):
         rule = compiled.rules[place]
         then = rule.spec.then
-        if (first is not None and not then.tags) or not rule.condition.evaluate(activation).holds:
+        asked = bool(about) and rule.spec.id in about
+        if (first is not None and not then.tags and not asked) or not rule.condition.evaluate(activation).holds:
             continue
         first = first or rule
         tags.update(dict.fromkeys(then.tags))
-    fallback = compiled.fallback
+        if asked:
+            matched.append(rule)
+    return Choice(first, tuple(tags), tuple(matched))
+
+
+def match(compiled: Compiled, facts: ContactFacts) -> Match:
+    """The first rule that matches sets all but the tags, which come from every one that does; else the fallback."""
+    known = values(facts)
+    choice = choose(compiled, known, ENVIRONMENT.activation(known))
+    fallback, first = compiled.fallback, choice.first
     if first is None:
         text = f"No rule matched, so the fallback applies: {fallback.team}"
         because = Because(text=text, facts={"ruleset_version": compiled.version, "rule": None, "inputs": {}})
@@ -132,7 +154,7 @@ def match(compiled: Compiled, facts: ContactFacts) -> Match:
     )
     then = first.spec.then
     priority = then.priority or fallback.priority
-    return Match(first.spec.id, then.team, priority, tuple(tags), because, then.skills, then.language)
+    return Match(first.spec.id, then.team, priority, choice.tags, because, then.skills, then.language)
 
 
 def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:

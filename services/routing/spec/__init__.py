@@ -2,21 +2,29 @@
 
 from services.routing.spec.rulesets import (
     MAX_RULES,
+    Expect,
     FallbackSpec,
+    Given,
+    GivenContact,
     HandOffRule,
     Language,
     Onward,
     RulesetSpec,
     RuleSpec,
     Skill,
+    TestSpec,
     Then,
+    When,
 )
 from services.routing.spec.teams import Assign, Member, TeamFallback, TeamSpec
 
 __all__ = [
     "MAX_RULES",
     "Assign",
+    "Expect",
     "FallbackSpec",
+    "Given",
+    "GivenContact",
     "HandOffRule",
     "Language",
     "Member",
@@ -26,5 +34,7 @@ __all__ = [
     "Skill",
     "TeamFallback",
     "TeamSpec",
+    "TestSpec",
     "Then",
+    "When",
 ]

@@ -1,16 +1,25 @@
 """Rulesets as admins write them. Pure."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from shared.conditions import MAX_SOURCE
 from shared.contracts.spec import Name, Spec
-from shared.contracts.words import Priority
+from shared.contracts.words import Channel, Priority
 
 MAX_RULES = 2_000
 MAX_TAGS = 20  # that one rule sets
 MAX_HAND_OFF_RULES = 100
+MAX_TESTS = 500  # of one ruleset
 
 MAX_SKILLS = 20  # that one rule asks for
 
@@ -69,15 +78,84 @@ class FallbackSpec(Spec):
     priority: Priority = Priority.NORMAL
 
 
+Line = Annotated[str, StringConstraints(max_length=2_000)]
+
+
+class GivenCustomer(Spec):
+    id: Line | None = None
+    email: Line | None = None
+    phone: Line | None = None
+    name: Line | None = None
+    tier: Line | None = None
+    country: Line | None = None
+    contacts_24h: Annotated[int, Field(ge=0)] | None = None
+    contacts_7d: Annotated[int, Field(ge=0)] | None = None
+
+
+class Given(Spec):
+    """A contact but for its channel."""
+
+    source: Line | None = None
+    external_id: Line | None = None
+    thread: Line | None = None
+    url: Line | None = None
+    occurred_at: AwareDatetime | None = None
+    customer: GivenCustomer = GivenCustomer()
+    subject: Line = ""
+    body: str = ""
+    language: Line | None = None
+    reason: Line | None = None
+    tags: Annotated[tuple[Line, ...], Field(max_length=200)] = ()
+    attributes: dict[str, JsonValue] = {}
+
+
+class GivenContact(Given):
+    """A contact as one would post it, to try rules on."""
+
+    channel: Channel
+
+
+class Expect(Spec):
+    """What a test expects; what is left out may be anything. ``rule`` null: the fallback. ``tags``: all of them."""
+
+    team: Name | None = None
+    priority: Priority | None = None
+    tags: Annotated[tuple[Tag, ...], Field(max_length=200)] | None = None
+    rule: RuleId | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("expect something: a team, a priority, tags or a rule (null for the fallback)")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
+
+
+class TestSpec(Spec):
+    """An expectation kept with the ruleset. Without ``at`` the contact comes when the test runs."""
+
+    __test__ = False  # not one of pytest's
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    given: GivenContact
+    at: AwareDatetime | None = None
+    expect: Expect
+
+
 class RulesetSpec(Spec):
     """The ordered rules. The first that matches sets all but the tags; those come from every one that matches.
 
     ``hand_off`` are tried, in order, when something happens on a case that somebody has; the first that matches acts.
+    ``tests`` must hold before the ruleset is activated.
     """
 
     rules: Annotated[tuple[RuleSpec, ...], Field(max_length=MAX_RULES)] = ()
     fallback: FallbackSpec
     hand_off: Annotated[tuple[HandOffRule, ...], Field(max_length=MAX_HAND_OFF_RULES)] = ()
+    tests: Annotated[tuple[TestSpec, ...], Field(max_length=MAX_TESTS)] = ()
 
     @model_validator(mode="after")
     def _ids_once(self) -> Self:
@@ -87,6 +165,9 @@ class RulesetSpec(Spec):
             if each in seen:
                 raise ValueError(f"rule {number} has the id {each!r} of an earlier rule. Give each rule its own id")
             seen.add(each)
+        names = [test.name for test in self.tests]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two tests are called {twice!r}. Give each its own name")
         return self
 
     def teams(self) -> dict[str, str]:

@@ -8,7 +8,6 @@ from services.routing.store.cases import (
     case_id,
     contact,
     ledger,
-    newest_contacts,
 )
 from services.routing.store.rulesets import TEAM, Listed, StoredRuleset, first_start
 from services.routing.store.tables import metadata
@@ -28,6 +27,5 @@ __all__ = [
     "issues",
     "ledger",
     "metadata",
-    "newest_contacts",
     "rulesets",
 ]

@@ -303,21 +303,6 @@ async def contact(tx: Tx, case_id: UUID) -> ContactFacts | None:
     return ContactFacts.model_validate_json(facts) if facts else None
 
 
-async def newest_contacts(
-    tx: Tx, limit: int, before: tuple[datetime, UUID] | None
-) -> Sequence[tuple[UUID, ContactFacts]]:
-    """Contacts that opened cases, newest first; ``before`` is the time and case of the last one had already."""
-    rows = await tx.rows(
-        "SELECT case_id, facts FROM contact WHERE CAST(:at AS timestamptz) IS NULL"
-        " OR (at, case_id) < (CAST(:at AS timestamptz), CAST(:case_id AS uuid))"
-        " ORDER BY at DESC, case_id DESC LIMIT :limit",
-        at=before[0] if before else None,
-        case_id=before[1] if before else None,
-        limit=limit,
-    )
-    return [(row.case_id, ContactFacts.model_validate_json(row.facts)) for row in rows]
-
-
 async def ledger(tx: Tx) -> list[Entry]:
     """What routing did of what intake gave it: every case is placed once."""
     placed = await tx.scalar("SELECT count(*) FROM assignment")

@@ -1,0 +1,254 @@
+"""Two rulesets side by side over stored contacts, one by one: who moves, what never matches, load, breaches. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from services.routing import rules
+from services.routing.lab.forecast import LEVEL, Cell, Seen, forecast
+from services.routing.model import Compiled, ContactFacts, Rule
+from services.routing.rules.facts import ENVIRONMENT, values
+
+MAX_EXAMPLES = 3  # of one pair of teams
+BUSIER = 1.2  # times the busiest hour that a team has had: beyond what its history can tell
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A stored contact and what became of its case. ``breached`` is None where no promise on it has ended yet."""
+
+    case_id: UUID
+    facts: ContactFacts
+    team: str | None = None
+    priority: str | None = None
+    breached: bool | None = None
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Example(_Value):
+    """A case that moves; rules are null for the fallback."""
+
+    case_id: UUID
+    number: str | None
+    rule_before: str | None
+    rule_after: str | None
+
+
+class Move(_Value):
+    """Cases that one ruleset gives to ``before`` and the other to ``after``."""
+
+    before: str
+    after: str
+    cases: int
+    examples: list[Example]
+
+
+class Unused(_Value):
+    """A rule of the draft that decided no case. ``matched``: cases that it matched after all, and ``taken_by`` which
+    earlier rules decided those; both empty where it never matched."""
+
+    rule: str
+    matched: int
+    taken_by: list[str]
+
+
+class Load(_Value):
+    """Cases of one team, before and after. ``by_hour``: per hour of the day in UTC, on average of the days."""
+
+    team: str
+    before: int
+    after: int
+    busiest_hour_before: int
+    busiest_hour_after: int
+    by_hour_before: list[float]
+    by_hour_after: list[float]
+
+
+class Breaches(_Value):
+    """The expected change in cases that break a promise, among the ``cases`` that move and whose outcome is known.
+
+    ``low`` to ``high`` is an interval of ``level``. ``thin``: teams and priorities with little history.
+    ``beyond_history``: teams that would be busier than they ever were, of which the forecast knows nothing.
+    """
+
+    known: int
+    cases: int
+    before: int
+    change: float
+    low: float
+    high: float
+    level: float
+    thin: list[str]
+    beyond_history: list[str]
+    text: str
+
+
+class Report(_Value):
+    """What a change of rules does to contacts. ``moves`` has the largest first."""
+
+    cases: int
+    moved: int
+    priority_changed: int  # with the team they had
+    tags_changed: int
+    to_fallback_before: int
+    to_fallback_after: int
+    moves: list[Move]
+    never_matched: list[str]
+    shadowed: list[Unused]
+    load: list[Load]
+    breaches: Breaches
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Counts as it goes; ``report`` at the end."""
+
+    before: Compiled
+    after: Compiled
+    _cases: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    _idle: set[str] = field(default_factory=set)  # rules of the draft that decided nothing so far
+    _taken: dict[str, Counter[str]] = field(default_factory=dict)
+    _hours: tuple[Counter[tuple[str, int]], Counter[tuple[str, int]]] = field(
+        default_factory=lambda: (Counter(), Counter())
+    )
+    _history: dict[Cell, list[int]] = field(default_factory=dict)
+    _moved: dict[tuple[Cell, Cell], list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._idle = {rule.spec.id for rule in self.after.rules}
+
+    def add(self, past: Past) -> None:
+        known = values(past.facts)
+        activation = ENVIRONMENT.activation(known)
+        was = rules.choose(self.before, known, activation)
+        will = rules.choose(self.after, known, activation, self._idle)
+        team_before, priority_before = _placed(self.before, was.first)
+        team_after, priority_after = _placed(self.after, will.first)
+        self._cases += 1
+        self._counts["fallback before"] += was.first is None
+        self._counts["fallback after"] += will.first is None
+        self._counts["tags"] += was.tags != will.tags
+        hour = int(past.facts.at.timestamp()) // 3600
+        self._hours[0][team_before, hour] += 1
+        self._hours[1][team_after, hour] += 1
+        self._use(will)
+        here = (past.team or team_before, past.priority or priority_before)
+        if past.breached is not None:
+            _count(self._history.setdefault(here, [0, 0]), past.breached)
+        if (team_before, priority_before) == (team_after, priority_after):
+            return
+        if past.breached is not None:
+            _count(self._moved.setdefault((here, (team_after, priority_after)), [0, 0]), past.breached)
+        if team_before == team_after:
+            self._counts["priority"] += 1
+            return
+        self._moves[team_before, team_after] += 1
+        examples = self._examples.setdefault((team_before, team_after), [])
+        if len(examples) < MAX_EXAMPLES:
+            rule_before, rule_after = _id(was.first), _id(will.first)
+            number = past.facts.number
+            examples.append(
+                Example(case_id=past.case_id, number=number, rule_before=rule_before, rule_after=rule_after)
+            )
+
+    def _use(self, will: rules.Choice) -> None:
+        first = _id(will.first)
+        if first is not None and first in self._idle:
+            self._idle.discard(first)
+            self._taken.pop(first, None)
+        for rule in will.matched:
+            if rule.spec.id != first:
+                self._taken.setdefault(rule.spec.id, Counter())[first or ""] += 1
+
+    def report(self) -> Report:
+        largest = sorted(self._moves.items(), key=lambda item: (-item[1], item[0]))
+        order = [rule.spec.id for rule in self.after.rules if rule.spec.id in self._idle]
+        load = self._load()
+        return Report(
+            cases=self._cases,
+            moved=sum(self._moves.values()),
+            priority_changed=self._counts["priority"],
+            tags_changed=self._counts["tags"],
+            to_fallback_before=self._counts["fallback before"],
+            to_fallback_after=self._counts["fallback after"],
+            moves=[
+                Move(before=was, after=will, cases=cases, examples=self._examples[was, will])
+                for (was, will), cases in largest
+            ],
+            never_matched=[rule for rule in order if rule not in self._taken],
+            shadowed=[
+                Unused(
+                    rule=rule,
+                    matched=self._taken[rule].total(),
+                    taken_by=[name for name, _ in self._taken[rule].most_common(MAX_EXAMPLES)],
+                )
+                for rule in order
+                if rule in self._taken
+            ],
+            load=load,
+            breaches=self._breaches(load),
+        )
+
+    def _load(self) -> list[Load]:
+        hours = {hour for counted in self._hours for _, hour in counted}
+        days = (max(hours) // 24 - min(hours) // 24 + 1) if hours else 1
+        made = []
+        for team in sorted({team for counted in self._hours for team, _ in counted}):
+            totals, busiest, by_hour = [], [], []
+            for counted in self._hours:
+                of_team = [(hour, cases) for (name, hour), cases in counted.items() if name == team]
+                totals.append(sum(cases for _, cases in of_team))
+                busiest.append(max((cases for _, cases in of_team), default=0))
+                day = [0] * 24
+                for hour, cases in of_team:
+                    day[hour % 24] += cases
+                by_hour.append([round(cases / days, 2) for cases in day])
+            made.append(
+                Load(
+                    team=team, before=totals[0], after=totals[1], busiest_hour_before=busiest[0],
+                    busiest_hour_after=busiest[1], by_hour_before=by_hour[0], by_hour_after=by_hour[1],
+                )
+            )  # fmt: skip
+        return made
+
+    def _breaches(self, load: list[Load]) -> Breaches:
+        found = forecast(
+            {cell: Seen(*counts) for cell, counts in self._history.items()},
+            {pair: Seen(*counts) for pair, counts in self._moved.items()},
+        )
+        busier = [each.team for each in load if each.busiest_hour_after > BUSIER * max(1, each.busiest_hour_before)]
+        text = "No case whose outcome is known would move, so nothing can be said of breaches"
+        if found.cases:
+            text = (
+                f"Of the {found.cases} cases that move and whose outcome is known, {found.before} broke a promise;"
+                f" with the draft {found.before + found.low:.0f} to {found.before + found.high:.0f} would"
+                f" ({LEVEL:.0%} interval, {found.before + found.change:.0f} expected)"
+            )
+        return Breaches(
+            known=sum(counts[0] for counts in self._history.values()), cases=found.cases, before=found.before,
+            change=round(found.change, 2), low=round(found.low, 2), high=round(found.high, 2), level=LEVEL,
+            thin=list(found.thin), beyond_history=busier, text=text,
+        )  # fmt: skip
+
+
+def _count(counts: list[int], breached: bool) -> None:
+    counts[0] += 1
+    counts[1] += breached
+
+
+def _id(rule: Rule | None) -> str | None:
+    return rule.spec.id if rule else None
+
+
+def _placed(compiled: Compiled, first: Rule | None) -> tuple[str, str]:
+    if first is None:
+        return compiled.fallback.team, compiled.fallback.priority.value
+    return first.spec.then.team, (first.spec.then.priority or compiled.fallback.priority).value
