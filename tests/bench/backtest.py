@@ -101,6 +101,7 @@ async def measure(url: str) -> dict[str, float]:
         await stored.activate(tx, version, Actor("bench"), clock.now())
     await fill(db, CONTACTS)
     task = replay.Task(url=url, schema_name="routing", before=(2, spec), after=(3, draft), choice=replay.Choice())
+    print("filled", flush=True)
     await live(runtime, 0)
     seconds, ratios, idle_all, busy_all = [], [], [], []
     for turn in range(3):
@@ -116,6 +117,7 @@ async def measure(url: str) -> dict[str, float]:
             return time.perf_counter() - began
 
         took, busy = await asyncio.gather(run(), live(runtime, 10_000 * (2 * turn + 2), done))
+        print(f"  turn {turn}: {took:.1f} s", flush=True)
         seconds.append(took)
         ratios.append(p(0.99, busy) / p(0.99, idle))
         idle_all += idle

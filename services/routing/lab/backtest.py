@@ -1,7 +1,9 @@
 """Two rulesets side by side over stored contacts, one by one: who moves, what never matches, load, breaches. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +12,7 @@ from services.routing import rules
 from services.routing.lab.forecast import LEVEL, Cell, Seen, forecast
 from services.routing.model import Compiled, ContactFacts, Rule
 from services.routing.rules.facts import ENVIRONMENT, values
+from services.routing.rules.index import Index
 
 MAX_EXAMPLES = 3  # of one pair of teams
 BUSIER = 1.2  # times the busiest hour that a team has had: beyond what its history can tell
@@ -123,6 +126,7 @@ class Comparison:
     _moved: dict[tuple[Cell, Cell], list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.before, self.after = together(self.before, self.after)
         self._idle = {rule.spec.id for rule in self.after.rules}
 
     def add(self, past: Past) -> None:
@@ -237,6 +241,34 @@ class Comparison:
             change=round(found.change, 2), low=round(found.low, 2), high=round(found.high, 2), level=LEVEL,
             thin=list(found.thin), beyond_history=busier, text=text,
         )  # fmt: skip
+
+
+def together(before: Compiled, after: Compiled) -> tuple[Compiled, Compiled]:
+    """The same two, which look up their candidates once for both: an index over the conditions of either."""
+    once: dict[bytes, Rule] = {}
+    for rule in (*before.rules, *after.rules):
+        once.setdefault(rule.digest, rule)
+    numbers = {digest: number for number, digest in enumerate(once)}
+    index = Index([rule.asks for rule in once.values()], ENVIRONMENT)
+    last: tuple[Any, Sequence[int]] = (None, ())
+
+    def found(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
+        nonlocal last
+        if last[0] is not known:
+            last = (known, index.candidates(known, activation))
+        return last[1]
+
+    def of(side: Compiled) -> Compiled:
+        places: dict[int, list[int]] = {}
+        for place, rule in enumerate(side.rules):
+            places.setdefault(numbers[rule.digest], []).append(place)
+
+        def candidates(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
+            return sorted(place for number in found(known, activation) for place in places.get(number, ()))
+
+        return replace(side, candidates=candidates)
+
+    return of(before), of(after)
 
 
 def _count(counts: list[int], breached: bool) -> None:
