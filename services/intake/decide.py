@@ -157,6 +157,8 @@ def _happen(file: CaseFile, activity: Activity) -> Decision[CaseFile]:
         scale=activity.scale,
         excerpt=excerpt(activity.text),
         history=activity.history,
+        reason=activity.reason,
+        attributes=activity.attributes,
     )
     text = f"{file.name} {'stays' if after.status is before else 'becomes'} {after.status}: {activity.kind}."
     return Decision(after, Because(text=text, facts={"before": before, "after": after.status}), (told,))

@@ -112,11 +112,14 @@ class ActivityAnswer(Answer):
     scale: int | None
     text: str
     history: bool
+    reason: str | None
+    attributes: dict[str, JsonValue]
 
     @classmethod
     def of(cls, row: Row[Any]) -> "ActivityAnswer":
         values = {name: value for name, value in row._mapping.items() if name in cls.model_fields}
-        return cls.model_validate(values | {"tags": from_json(row.tags) if row.tags is not None else None})
+        read = {"tags": from_json(row.tags) if row.tags is not None else None, "attributes": from_json(row.attributes)}
+        return cls.model_validate(values | read)
 
 
 class CaseLine(Answer):

@@ -74,6 +74,8 @@ def normalized(new: NewActivity, activity_id: UUID, now: datetime, history: bool
             scale=new.scale,
             text=new.text,
             history=history,
+            reason=new.reason,
+            attributes=new.attributes,
         )
     )
     telemetry.count_redactions(counts)

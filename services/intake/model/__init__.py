@@ -1,7 +1,7 @@
 """What intake knows, frozen: a normalized contact, an activity, a case file, and the commands about a case. Pure."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal, Self
@@ -136,12 +136,15 @@ class Activity:
     text: str = ""
     history: bool = False
     stated_at: str | None = None
+    reason: str | None = None
+    attributes: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> bytes:
         parts = (self.kind, self.stated_at, self.source, self.thread, self.actor, self.public, self.automated)
         rest = (self.status, self.priority, self.tags, self.score, self.scale, self.text)
-        return sha256(repr((*parts, *rest)).encode(errors="replace")).digest()
+        more = (self.reason, self.attributes) if self.reason or self.attributes else ()
+        return sha256(repr((*parts, *rest, *more)).encode(errors="replace")).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,8 @@ class NewActivity(Strict):
     tags: Tags | None = Field(None, description="All tags from now on.")
     score: int | None = Field(None, ge=0, le=1000)
     scale: int | None = Field(None, ge=1, le=1000)
+    reason: Line | None = Field(None, description="Why, in the words of the source; hand-off rules may read it.")
+    attributes: Attributes = {}
     text: str = Field("", max_length=BODY_LIMIT, description="What was written, where it is known.")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import re2
 from pydantic import JsonValue
@@ -297,5 +297,7 @@ def activity(original: Activity) -> tuple[Activity, Mapping[str, int]]:
         text=mask.text(original.text),
         actor=mask.maybe(original.actor),
         tags=None if original.tags is None else mask.each(original.tags),
+        reason=mask.maybe(original.reason),
+        attributes=cast("dict[str, JsonValue]", mask.value(original.attributes)),
     )
     return masked, mask.counts

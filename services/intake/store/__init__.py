@@ -156,6 +156,8 @@ def _activity_row(case_id: UUID, activity: Activity) -> dict[str, Any]:
         "scale": activity.scale,
         "text": activity.text,
         "history": activity.history,
+        "reason": activity.reason,
+        "attributes": activity.attributes,
     }
 
 
@@ -173,7 +175,8 @@ async def _erase(tx: Tx, changes: Sequence[Change[CaseFile]], known_as: frozense
         who=sorted(known_as),
     )
     await tx.run(
-        "UPDATE activity SET text = '', actor = CASE WHEN kind = 'customer_replied' THEN NULL ELSE actor END"
+        "UPDATE activity SET text = '', reason = NULL, attributes = '{}',"
+        " actor = CASE WHEN kind = 'customer_replied' THEN NULL ELSE actor END"
         " WHERE case_id = ANY(CAST(:cases AS uuid[]))",
         cases=[c.case_id for c in changes if c.before.customer != c.after.customer],
     )

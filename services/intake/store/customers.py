@@ -213,7 +213,8 @@ async def leave(tx: Tx, case_ids: Sequence[UUID], names: frozenset[str]) -> None
         **these,
     )
     await tx.run(
-        "UPDATE activity SET actor = NULL, text = '' WHERE case_id = ANY(CAST(:cases AS uuid[]))"
+        "UPDATE activity SET actor = NULL, text = '', reason = NULL, attributes = '{}'"
+        " WHERE case_id = ANY(CAST(:cases AS uuid[]))"
         f" AND actor = ANY({who})",
         **these,
     )
@@ -239,7 +240,7 @@ async def forget(tx: Tx, names: frozenset[str], now: datetime) -> int:
         "UPDATE waiting_activity w SET activity = w.activity || CAST(:blank AS jsonb) WHERE w.activity->>'actor' ="
         f" ANY({_WHO}) OR EXISTS (SELECT 1 FROM unnest({_WHO}) AS n (name) WHERE length(n.name) >= :least"
         " AND strpos(lower(w.activity->>'text'), lower(n.name)) > 0)",
-        blank=to_json({"text": "", "actor": None}),
+        blank=to_json({"text": "", "actor": None, "reason": None, "attributes": {}}),
         who=who,
         least=5,
     )

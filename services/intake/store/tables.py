@@ -123,6 +123,8 @@ activity = Table(
     Column("scale", SmallInteger),
     Column("text", Text, nullable=False),
     Column("history", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("attributes", JSONB, nullable=False, server_default="{}"),
     Index("activity_case", "case_id", "occurred_at", "id"),
 )
 

@@ -52,7 +52,7 @@ def _tags(value: Any) -> Any:
     return tuple(_text(tag) for tag in value[:LIST_ITEMS]) if isinstance(value, list | tuple) else value
 
 
-def _json(value: Any, depth: int = MAX_DEPTH) -> Any:
+def bounded(value: Any, depth: int = MAX_DEPTH) -> Any:
     """JSON as CEL and the database can hold it: integers of 64 bits, bounded lists, maps, texts and depth."""
     if value is None or isinstance(value, bool | float):
         return value
@@ -63,8 +63,8 @@ def _json(value: Any, depth: int = MAX_DEPTH) -> Any:
     if depth == 0:
         return None
     if isinstance(value, Mapping):
-        return {_text(str(key)): _json(item, depth - 1) for key, item in list(value.items())[:LIST_ITEMS]}
-    return [_json(item, depth - 1) for item in value[:LIST_ITEMS]]
+        return {_text(str(key)): bounded(item, depth - 1) for key, item in list(value.items())[:LIST_ITEMS]}
+    return [bounded(item, depth - 1) for item in value[:LIST_ITEMS]]
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -120,7 +120,7 @@ class ContactFacts(BaseModel):
     language: Text | None = None
     reason: Text | None = None
     tags: Annotated[tuple[str, ...], BeforeValidator(_tags)] = ()
-    attributes: Annotated[dict[str, JsonValue], BeforeValidator(_json)] = {}
+    attributes: Annotated[dict[str, JsonValue], BeforeValidator(bounded)] = {}
     url: Text | None = None
     customer: Person = Person()
     erased: bool = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from services.routing.model import Assignment, Compiled, HandOffCondition
+from services.routing.model import Assignment, Compiled, HandOffCondition, bounded
 from services.routing.model.commands import Issue
 from services.routing.spec import HandOffRule, RulesetSpec
 from shared.conditions import ATTRIBUTES, BOOL, STRING, STRINGS, TIMESTAMP, ConditionError, Environment
@@ -62,7 +62,7 @@ class Happened:
         return cls(
             activity.kind.value, activity.occurred_at, activity.actor, activity.public, activity.automated,
             activity.status.value if activity.status else None, activity.priority.value if activity.priority else None,
-            activity.reason, activity.attributes,
+            activity.reason, bounded(activity.attributes),
             tuple(tag for tag in now if tag not in tags), tuple(tag for tag in tags if tag not in now),
         )  # fmt: skip
 
