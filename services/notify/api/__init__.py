@@ -17,6 +17,7 @@ from services.notify.api import (
     schedules,
     silences,
     slack,
+    templates,
 )
 from services.notify.model import CaseState
 from shared.runtime import Runtime
@@ -36,6 +37,7 @@ def router(runtime: Runtime[CaseState], signing_key: links.SigningKey, wake_cale
         links.router(runtime, signing_key),
         deliveries.router(runtime),
         slack.router(runtime),
+        templates.router(runtime),
         problems.router(runtime),
     ):
         whole.include_router(part)

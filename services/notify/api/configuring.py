@@ -13,6 +13,7 @@ from services.notify.calendars.loop import AGAIN
 from services.notify.calendars.loop import read as read_calendar
 from services.notify.calendars.repetitions import Unreadable
 from services.notify.lookout import outside_of
+from services.notify.message import templates
 from services.notify.model import CaseState
 from services.notify.model.escalation import EscalationPolicySpec
 from services.notify.model.rota import CalendarEvent
@@ -21,13 +22,15 @@ from services.notify.model.specs import (
     CONSOLE,
     DEFAULT,
     KEYED,
+    TEMPLATED,
     DestinationSpec,
     PersonSpec,
+    TemplateSpec,
 )
 from services.notify.oncall.problems import of_schedule
 from services.notify.store import calendars as stored_calendars
 from services.notify.store.calendars import Due
-from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, build, switch_on
+from services.notify.store.configuration import DESTINATION, PERSON, POLICY, SCHEDULE, TEMPLATE, build, switch_on
 from shared import resources
 from shared.conditions import ConditionError
 from shared.db import Tx
@@ -78,6 +81,7 @@ def router(runtime: Runtime[CaseState], wake_calendars: asyncio.Event) -> APIRou
             prepare=calendars.read,
             stored=calendars.keep,
         ),
+        Kind(TEMPLATE, "/v1/templates", TemplateSpec, check=_check_template, uses=_template_uses),
         Kind(POLICY, "/v1/escalation-policies", EscalationPolicySpec, check=_check_policy, uses=_policy_uses),
     )
     for kind in kinds:
@@ -122,6 +126,7 @@ class _Calendars:
 
 
 def _check_destination(name: str, spec: DestinationSpec, snapshot: Snapshot, egress: Egress) -> None:
+    _refuse_unknown({TEMPLATE: {spec.root.template} if spec.root.template else set()}, snapshot)
     if not isinstance(spec.root, KEYED):
         return
     if refusal := egress.literal_refusal(urlsplit(spec.root.url).hostname or ""):
@@ -136,6 +141,26 @@ def _keep_secret(spec: DestinationSpec, before: Mapping[str, Any] | None) -> dic
     if isinstance(spec.root, KEYED) and not spec.root.secret and before is not None:
         body["secret"] = before["secret"]
     return body
+
+
+def _check_template(_name: str, spec: TemplateSpec, _snapshot: Snapshot) -> None:
+    check_template(spec)
+
+
+def check_template(spec: TemplateSpec) -> None:
+    """Raises a 422 problem that says where and why."""
+    for channel in TEMPLATED:
+        words = spec.of(channel)
+        for part in ("headline", "body"):
+            try:
+                templates.check(getattr(words, part, None) or "")
+            except templates.BadTemplate as bad:
+                raise invalid(f"{channel}.{part}: {bad}") from None
+
+
+def _template_uses(snapshot: Snapshot, name: str) -> list[str]:
+    found = snapshot.of(DESTINATION).values()
+    return [f"{DESTINATION} {each.name}" for each in found if each.body.get("template") == name]
 
 
 def _same_kind(spec: DestinationSpec, before: Mapping[str, Any] | None) -> bool:

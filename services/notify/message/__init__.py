@@ -63,6 +63,8 @@ class Message:
     follows: str | None = None  # the provider's name for the page's first message there
     lines: tuple[str, ...] = ()  # what happened, of purpose ``history``
     rows: tuple[Row, ...] = ()  # the cases of a digest
+    body: str | None = None  # an admin's own words in place of ours, escaped for the channel
+    trouble: str | None = None  # why an admin's own words were not used
     facts: dict[str, Any] = field(default_factory=dict)  # for machines
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.notify.model.escalation import EscalationPolicySpec
 from services.notify.model.rota import Calendar, Override, Schedule
 from services.notify.model.silences import Effect
-from services.notify.model.specs import AnyDestination, On, PersonSpec
+from services.notify.model.specs import AnyDestination, On, PersonSpec, TemplateSpec
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -76,6 +76,7 @@ class Configuration:
     schedules: Mapping[str, Rota] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)  # those that layers read, by source
+    templates: Mapping[str, TemplateSpec] = field(default_factory=dict)
     off: Mapping[str, str] = field(default_factory=dict)  # destinations that are switched off, and why
 
 

@@ -20,6 +20,7 @@ MAX_RECIPIENTS = 20
 MAX_TEAMS = 200
 
 DEFAULT = "default"  # the escalation policy of every team that no other policy serves; always there
+DEFAULT_TEMPLATE = "default"  # the words of every message whose destination names no other
 CONSOLE = "console"  # a destination that always exists
 
 _EMAIL = re.compile(r"[!-~]{1,64}@[!-~]{1,253}")  # printable ASCII; a domain in other letters is written as punycode
@@ -113,6 +114,31 @@ class _Destination(Spec):
     limit: LimitSpec | None = None  # what is usual for its kind, where left out
     excerpt: bool = True  # false keeps the customer's words out
     time_zone: TimeZone | None = None  # of the readers; the calendar's where left out
+    template: Name | None = None  # whose words its messages have; `default`, where there is one
+
+
+class WordsSpec(Spec):
+    """Jinja2 for one channel; the built-in words where left out."""
+
+    headline: Annotated[str, StringConstraints(min_length=1, max_length=4_000)] | None = None
+    body: Annotated[str, StringConstraints(min_length=1, max_length=4_000)] | None = None
+
+
+class TemplateSpec(Spec):
+    """What messages say instead of the built-in words, by channel."""
+
+    label: Label | None = None
+    slack: WordsSpec | None = None
+    email: WordsSpec | None = None
+    webhook: WordsSpec | None = None
+    console: WordsSpec | None = None
+
+    def of(self, channel: str) -> WordsSpec | None:
+        found: WordsSpec | None = getattr(self, channel, None) if channel in TEMPLATED else None
+        return found
+
+
+TEMPLATED = ("slack", "email", "webhook", "console")
 
 
 class SlackSpec(_Destination):

@@ -27,9 +27,11 @@ def draw(message: Message) -> list[dict[str, Any]]:
         },
         {"type": "context", "elements": [_mrkdwn(escape(" · ".join(message.context), MAX_SECTION))]},
     ]
-    if message.quote:
+    if message.body is not None:  # its values are escaped by the template's environment
+        drawn.append({"type": "section", "text": _mrkdwn(message.body)})
+    elif message.quote:
         drawn.append({"type": "section", "text": _mrkdwn("> " + escape(message.quote, MAX_SECTION - 2))})
-    if message.fields:
+    if message.fields and message.body is None:
         share = MAX_SECTION // len(message.fields)
         lines = [f"*{label}* {escape(text, share - len(label) - 4)}" for label, text in message.fields]
         drawn.append({"type": "section", "text": _mrkdwn("\n".join(lines))})

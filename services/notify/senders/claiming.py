@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.notify.message import build
+from services.notify.message.templates import worded
 from services.notify.model import CaseState
 from services.notify.model.commands import Claim, Overdue
 from services.notify.oncall.targets import address
@@ -80,7 +81,7 @@ def _taken(due: lanes.Due, token: UUID, state: CaseState, making: _Making) -> Cl
     if isinstance(found, str):
         return claimed(delivery.way, None, found)
     try:
-        message = build(state, delivery, now)
+        message = worded(state.configuration, found, build(state, delivery, now))
     except LookupError as missing:  # nothing to say it with: the next target may fare better
         return claimed(delivery.way, None, str(missing))
     act_url = None

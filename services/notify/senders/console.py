@@ -36,10 +36,13 @@ def draw(message: Message, act_url: str | None) -> str:
         *textwrap.wrap(message.headline, WIDTH),
         *textwrap.wrap(" · ".join(message.context), WIDTH),
     ]
-    if message.quote:
+    if message.body is not None:
+        for line in message.body.splitlines():
+            lines += textwrap.wrap(line, WIDTH) or [""]
+    elif message.quote:
         lines += ["", *textwrap.wrap(message.quote, WIDTH, initial_indent="  | ", subsequent_indent="  | ")]
     lines.append("")
-    for label, text in message.fields:
+    for label, text in message.fields if message.body is None else ():
         indent = " " * _LABEL
         lines += textwrap.wrap(text, WIDTH, initial_indent=label.ljust(_LABEL), subsequent_indent=indent)
     links = {"Acknowledge": act_url, "Open": message.case_url}

@@ -126,7 +126,7 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
 
 
 def plain(message: Message, act_url: str | None) -> str:
-    parts = [message.headline, *message.sentences]
+    parts = [message.headline, *paragraphs(message)]
     if act_url:
         parts.append(f"Acknowledge, so that nobody else is paged:\n{act_url}")
     if message.case_url:
@@ -139,7 +139,7 @@ _STYLE = (
     "@media (prefers-color-scheme:dark){.ground{background:#0d1117!important;color:#e6edf3!important}"
     ".card{background:#161b22!important;border-color:#3d444d!important}.soft{color:#9198a1!important}"
     ".quote{border-color:#3d444d!important}.second{background:#2a3138!important;color:#e6edf3!important}"
-    ".go{background:#d9453b!important}}"
+    ".go{background:#c93a31!important}}"
     "@media (max-width:480px){.button{display:block!important;text-align:center!important;margin-right:0!important}"
     ".ground{padding:0!important}.card{border-width:0 0 1px!important;border-radius:0!important}}"
 )
@@ -148,6 +148,12 @@ _BUTTON = (
     "text-decoration:none;"
 )
 _SOFT = "color:#57606a;font-size:14px"
+
+
+def paragraphs(message: Message) -> list[str]:
+    if message.body is None:
+        return list(message.sentences)
+    return [" ".join(part.split()) for part in message.body.split("\n\n") if part.strip()]
 
 
 def html(message: Message, act_url: str | None) -> str:
@@ -160,7 +166,7 @@ def html(message: Message, act_url: str | None) -> str:
         style = f"{_BUTTON}background:#eaeef2;color:#1b1f23"
         buttons += f'<a class="button second" href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'
     quote = f"They wrote: “{message.quote}”"
-    said = "".join(_quoted(message.quote) if line == quote else _paragraph(line) for line in message.sentences)
+    said = "".join(_quoted(message.quote) if line == quote else _paragraph(line) for line in paragraphs(message))
     context = escape(" · ".join(message.context))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

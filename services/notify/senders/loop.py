@@ -8,6 +8,7 @@ outlives the hard send timeout: what is not recorded by then has an unknown answ
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -124,7 +125,7 @@ class Sending:
         except Exception as bug:  # one message that cannot be written must not stop the others; the page goes on
             log.error("a message could not be sent", delivery_id=str(claimed.delivery_id), exc_info=bug)
             return Outcome("lost", f"an error of ours: {type(bug).__name__}")
-        return outcome
+        return replace(outcome, trouble=claimed.parcel.message.trouble)
 
     async def record(self) -> float:
         """Record the answers that have come, all in one transaction; wait for the first of them."""

@@ -37,7 +37,7 @@ def body(parcel: Parcel) -> bytes:
     data = {
         "delivery_id": str(parcel.key),
         "headline": message.headline,
-        "text": message.lock,
+        "text": message.body or message.lock,
         "fields": dict(message.fields),
         "acknowledge_url": parcel.act_url,
         **message.facts,

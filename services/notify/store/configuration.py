@@ -15,6 +15,7 @@ from services.notify.model.specs import (
     DEFAULT_DESTINATION,
     DestinationSpec,
     PersonSpec,
+    TemplateSpec,
 )
 from services.notify.oncall.calendars import layer_of
 from services.notify.store import calendars as stored
@@ -25,6 +26,7 @@ from shared.ids import secret
 from shared.resources import Resource, Snapshot
 
 PERSON, DESTINATION, SCHEDULE, POLICY = "person", "destination", "schedule", "escalation-policy"
+TEMPLATE = "template"
 _SYSTEM = "tocsin"
 
 
@@ -43,6 +45,7 @@ async def build(tx: Tx, snapshot: Snapshot) -> Configuration:
             n: Rota(schedule(spec, people, calendars), tuple(overrides.get(n, ()))) for n, spec in specs.items()
         },
         policies={n: _policy(r) for n, r in snapshot.of(POLICY).items()},
+        templates={n: TemplateSpec.model_validate(r.body) for n, r in snapshot.of(TEMPLATE).items()},
         off=await _off(tx),
         calendars={source: calendars.get(source, Calendar(source)) for source in sorted(read)},
     )

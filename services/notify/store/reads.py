@@ -67,6 +67,14 @@ def _stored(row: Row[Any]) -> StoredPage:
     return StoredPage(row.case_id, row.case_number, page_of(row))
 
 
+async def case_numbered(tx: Tx, number: str) -> UUID | None:
+    """The case with this number. Looks at every case that ever called: for an admin's rare question."""
+    found: UUID | None = await tx.scalar(
+        "SELECT case_id FROM case_facts WHERE summary ->> 'number' = :number ORDER BY case_id LIMIT 1", number=number
+    )
+    return found
+
+
 async def history(tx: Tx, page_id: UUID) -> Sequence[Row[Any]]:
     return await tx.rows(
         "SELECT * FROM page_entry WHERE page_id = :id ORDER BY number LIMIT :limit", id=page_id, limit=MAX_HISTORY
