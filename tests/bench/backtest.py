@@ -33,7 +33,7 @@ from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.bench import thousand
 
-CONTACTS, RULES, LIVE = 100_000, 200, 400
+CONTACTS, RULES, LIVE, TURNS = 100_000, 200, 400, 3
 
 
 class NoLog:
@@ -101,10 +101,9 @@ async def measure(url: str) -> dict[str, float]:
         await stored.activate(tx, version, Actor("bench"), clock.now())
     await fill(db, CONTACTS)
     task = replay.Task(url=url, schema_name="routing", before=(2, spec), after=(3, draft), choice=replay.Choice())
-    print("filled", flush=True)
     await live(runtime, 0)
     seconds, ratios, idle_all, busy_all = [], [], [], []
-    for turn in range(3):
+    for turn in range(TURNS):
         idle = await live(runtime, 10_000 * (2 * turn + 1))
         done = asyncio.Event()
 
@@ -117,7 +116,6 @@ async def measure(url: str) -> dict[str, float]:
             return time.perf_counter() - began
 
         took, busy = await asyncio.gather(run(), live(runtime, 10_000 * (2 * turn + 2), done))
-        print(f"  turn {turn}: {took:.1f} s", flush=True)
         seconds.append(took)
         ratios.append(p(0.99, busy) / p(0.99, idle))
         idle_all += idle
