@@ -203,6 +203,10 @@ class World:
         unfinished = (DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.UNKNOWN)
         return [d for d in self.state.deliveries.values() if d.state in unfinished]
 
+    def timers_due(self) -> list[SetTimer]:
+        """Those whose time has come and that have not fired."""
+        return [timer for timer in self.timers.values() if timer.due_at <= self.now]
+
     @property
     def page(self) -> Page:
         assert self.state.page is not None

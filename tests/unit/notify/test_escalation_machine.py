@@ -1,0 +1,202 @@
+"""A page under anything that may happen to it, in any order: what must hold of whom it tells, and when."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from services.notify.decide.steps import AGAIN_AFTER
+from services.notify.model import CATCH_ALL, CaseState, Purpose
+from services.notify.model.commands import Acknowledge, HandOver, Outcome, Recorded, Resolve, Snooze, TakeOver, Unsnooze
+from services.notify.model.plan import exhausted_at, upcoming
+from services.notify.model.specs import On
+from shared.contracts.clocks import ClockPaused, ClockResumed, ClockWithdrawn
+from shared.contracts.decision import Fired
+from shared.contracts.words import ActivityKind, DeliveryState, Metric, PageState, Priority
+from tests.unit.notify.given import CASE, FRAUD, SUMMARY, World, clock_event, configuration
+from tests.unit.notify.test_escalation import handed
+from tests.unit.notify.test_policies import OFFICE, activity, breached, met, minutes, overdue, warned
+
+POLICIES: dict[str, Any] = {
+    "payments": {
+        "teams": ["payments"],
+        "hours": {"office": OFFICE},
+        "defer": {"until": "office", "when": "case.priority == 'low'"},
+        "acknowledged_for": "PT20M",
+        "repeat": {"every": "PT15M", "times": 1},
+        "steps": [
+            {"on": "warned", "notify": [{"destination": "payments-slack"}]},
+            {"notify": [{"destination": "payments-slack"}]},
+            {"after": "PT5M", "notify": [{"schedule": "payments-primary"}]},
+            {"after": "PT7M", "when": "case.priority == 'urgent'", "notify": [{"person": "ghost"}]},
+            {"after": "PT10M", "notify": [{"person": "li"}], "defer": {"until": "office", "when": "page.round == 1"}},
+            {"on": "overdue", "level": 2, "after": "PT1M", "notify": [{"person": "ana"}]},
+        ],
+    },
+    "fraud": FRAUD | {"acknowledged_for": "PT5M"},
+}
+METRICS = [Metric.FIRST_REPLY, Metric.RESOLUTION, Metric.NEXT_REPLY]
+TERMINAL = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.SUPPRESSED)
+
+
+class Escalation(RuleBasedStateMachine):
+    """``minute`` is the time; versions of clocks grow with each event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(state=CaseState(CASE, configuration(POLICIES)))
+        self.version = 1_000
+        self.broken: set[Metric] = set()
+        self.live: set[Metric] = set()
+
+    def tell(self, make: Any, metric: Metric, *args: Any, **more: Any) -> None:
+        self.version += 1
+        minute = (self.world.now - minutes(0)) / timedelta(minutes=1)
+        at = minute if make is overdue else self.world.now
+        from_clock = {"clock_id": _id(metric), "metric": metric, "version": self.version}
+        self.world.tell(make(at, *args, **from_clock, **more))
+
+    @rule(metric=st.sampled_from(METRICS), priority=st.sampled_from([Priority.LOW, Priority.URGENT]))
+    def warns(self, metric: Metric, priority: Priority) -> None:
+        if metric not in self.broken:
+            self.live.add(metric)
+            self.tell(warned, metric, summary=SUMMARY.model_copy(update={"priority": priority}))
+
+    @rule(metric=st.sampled_from(METRICS), priority=st.sampled_from([Priority.LOW, Priority.URGENT]))
+    def breaks(self, metric: Metric, priority: Priority) -> None:
+        if metric not in self.broken:
+            self.live.add(metric)
+            self.broken.add(metric)
+            self.tell(breached, metric, summary=SUMMARY.model_copy(update={"priority": priority}))
+
+    @rule(metric=st.sampled_from(METRICS), level=st.integers(1, 3))
+    def grows(self, metric: Metric, level: int) -> None:
+        if metric in self.broken:
+            self.tell(overdue, metric, level)
+
+    @rule(metric=st.sampled_from(METRICS), kind=st.sampled_from([ClockPaused, ClockResumed]))
+    def pauses(self, metric: Metric, kind: Any) -> None:
+        if metric in self.live - self.broken:
+            self.tell(lambda at, **more: clock_event(kind, at, **more), metric)
+
+    @rule(metric=st.sampled_from(METRICS), withdrawn=st.booleans())
+    def ends(self, metric: Metric, withdrawn: bool) -> None:
+        if metric in self.live:
+            self.live.discard(metric)
+            self.broken.discard(metric)
+            self.tell((lambda at, **more: clock_event(ClockWithdrawn, at, **more)) if withdrawn else met, metric)
+
+    @rule(seconds=st.sampled_from([0.3, 1, 59, 300, 301, 1_200, 4_000, 130_000]), send=st.booleans())
+    def time_passes(self, seconds: float, send: bool) -> None:
+        self.world.until(self.world.now + timedelta(seconds=seconds), send)
+
+    @precondition(lambda self: self.world.state.page is not None)
+    @rule(act=st.sampled_from([Acknowledge, TakeOver, Resolve, Unsnooze]), by=st.sampled_from(["ana", "li", "bot"]))
+    def acts(self, act: Any, by: str) -> None:
+        self.world.do(act(self.world.page.id, by, via="api"))
+
+    @precondition(lambda self: self.world.state.page is not None)
+    @rule(minute=st.integers(1, 60))
+    def snoozes(self, minute: int) -> None:
+        self.world.do(Snooze(self.world.page.id, "ana", self.world.now + timedelta(minutes=minute)))
+
+    @precondition(lambda self: self.world.state.page is not None)
+    @rule(team=st.sampled_from(["payments", "fraud"]))
+    def goes_to(self, team: str) -> None:
+        self.world.do(HandOver(self.world.page.id, "ana", team, "theirs"))
+        self.world.tell(handed(team, (self.world.now - minutes(0)) / timedelta(minutes=1)))
+
+    @rule(kind=st.sampled_from([ActivityKind.AGENT_REPLIED, ActivityKind.NOTE_ADDED]))
+    def somebody_writes(self, kind: ActivityKind) -> None:
+        self.world.tell(activity(kind, (self.world.now - minutes(0)) / timedelta(minutes=1)))
+
+    @rule(data=st.data(), outcome=st.sampled_from(["refused", "later", "lost"]))
+    def a_send_fails(self, data: st.DataObject, outcome: Any) -> None:
+        due = [each for each in self.world.waiting() if each.next_at <= self.world.now]
+        if due:
+            each = data.draw(st.sampled_from(sorted(due, key=lambda d: str(d.id))))
+            token = self.world.claim(each)
+            if self.world.state.deliveries[each.id].token == token:
+                self.world.do(Recorded(each.id, token, Outcome(outcome, "it failed")))
+
+    @rule(early=st.integers(1, 600))
+    def a_timer_fires_early_or_again(self, early: int) -> None:
+        for timer in list(self.world.timers.values()):
+            if timer.due_at > self.world.now:
+                state = self.world.state
+                decision = self.world.do(Fired(CASE, timer.subject, timer.step, self.world.now, timer.version - 1))
+                assert decision.state is state, "a timer of another version changes nothing"
+
+    @invariant()
+    def at_most_one_page_is_open(self) -> None:
+        kinds = Counter(self.world.types())
+        live = int(self.world.state.page is not None and self.world.page.live)
+        assert kinds["page.opened"] - kinds["page.resolved"] == live
+
+    @invariant()
+    def no_step_runs_twice_or_early(self) -> None:
+        every = list(self.world.state.deliveries.values())
+        calls = [d for d in every if d.purpose == Purpose.CALL and d.step is not None]
+        keys = Counter((d.page_id, d.cycle, d.step, d.round, d.cause, d.target, d.way) for d in calls)
+        assert all(count == 1 for count in keys.values())
+        assert all(at >= d.next_at or d.state == DeliveryState.SENT for at, d in self.world.sent)
+
+    @invariant()
+    def the_same_step_tells_the_same_at_most_once_a_second(self) -> None:
+        told: dict[Any, Any] = {}
+        for at, d in self.world.sent:
+            key = (d.page_id, d.cycle, d.step, d.target, d.way)
+            if d.purpose == Purpose.CALL and d.step is not None and d.attempts == 1:
+                assert key not in told or at - told[key] >= AGAIN_AFTER or d.round, f"{key} twice within a second"
+                told[key] = at
+
+    @invariant()
+    def every_step_that_is_due_ran_or_has_a_reason(self) -> None:
+        page = self.world.state.page
+        if page is None or not page.live or self.world.timers_due():
+            return
+        for number in range(len(page.policy.spec.steps)):
+            coming = upcoming(page, number)
+            assert coming is None or coming[1] > self.world.now or page.base(page.stage) is None
+        at = exhausted_at(page) if page.state == PageState.OPEN else None
+        assert at is None or at > self.world.now
+
+    @invariant()
+    def a_broken_promise_is_told_to_somebody_waits_or_has_a_step_ahead(self) -> None:
+        page = self.world.state.page
+        if page is None or page.state not in (PageState.OPEN, PageState.EXHAUSTED) or self.world.timers_due():
+            return
+        if not any(c.calls(On.BREACHED) for i in page.clocks if (c := self.world.state.clocks.get(i))):
+            return
+        this = [d for d in self.world.state.deliveries.values() if (d.page_id, d.cycle) == (page.id, page.cycle)]
+        told = any(d.purpose == Purpose.CALL and d.state != DeliveryState.SUPPRESSED for d in this)
+        if page.state == PageState.EXHAUSTED:
+            assert any(d.target == CATCH_ALL for d in this), "an exhausted page went to the catch-all"
+        assert told or any(upcoming(page, n) for n in range(len(page.policy.spec.steps))) or exhausted_at(page)
+
+    def teardown(self) -> None:
+        """When all clocks have ended, the page resolves, and nothing more is sent, ever."""
+        for metric in sorted(self.live):
+            self.ends(metric, False)
+        page = self.world.state.page
+        assert page is None or not page.live
+        assert self.world.timers == {}
+        calls = [d for d in self.world.waiting() if d.purpose == Purpose.CALL and d.token is None]
+        assert calls == []
+        before = sum(d.purpose == Purpose.CALL for _, d in self.world.sent)
+        self.world.until(self.world.now + timedelta(days=9))
+        assert sum(d.purpose == Purpose.CALL for _, d in self.world.sent) == before
+        assert all(d.state in TERMINAL for d in self.world.state.deliveries.values() if d.purpose == Purpose.CALL)
+
+
+def _id(metric: Metric) -> Any:
+    return clock_event(ClockPaused, minutes(0), metric=metric).clock_id
+
+
+TestEscalation = Escalation.TestCase
+TestEscalation.settings = settings(
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
