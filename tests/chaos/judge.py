@@ -47,10 +47,12 @@ def differences(lines: list[Line]) -> list[str]:
 def unquiet(stack: Stack, tocsin: Client) -> list[str]:
     """What is in flight, and which pages have a step or a message to come; empty when all is quiet."""
     moving = ["a page is open"] if tocsin.get("/v1/pages", state="open", limit=1)["items"] else []
-    waiting = ("queued", "held", "unknown")
-    moving += [f"a delivery is {s}" for s in waiting if tocsin.get("/v1/deliveries", state=s, limit=1)["items"]]
-    lines = ledger(stack, tocsin)  # last: what ended just now may have left events on their way
-    return moving + [f"{count} in flight on {line.hop}" for line in lines if (count := line.terms.get("in_flight", 0))]
+    for line in ledger(stack, tocsin):  # last: what ended just now may have left events on their way
+        if line.hop == "pages→deliveries" and (count := line.terms.get("open", 0)):
+            moving.append(f"{count} deliveries are not sent")
+        if count := line.terms.get("in_flight", 0):
+            moving.append(f"{count} in flight on {line.hop}")
+    return moving
 
 
 def until_quiet(stack: Stack, tocsin: Client, within_s: float = QUIET_WITHIN_S) -> None:
