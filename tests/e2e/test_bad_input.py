@@ -79,6 +79,10 @@ VALID: dict[str, JSON] = {
     "PUT /v1/destinations/{name}": {"kind": "slack", "channel": "#bad"},
     "PUT /v1/schedules/{name}": {"time_zone": "UTC", "layers": []},
     "PUT /v1/escalation-policies/{name}": {"teams": [], "steps": [{"notify": [{"destination": "console"}]}]},
+    "PUT /v1/templates/{name}": {"slack": {"headline": "{{ number }}"}},
+    "POST /v1/templates/preview": {
+        "template": {"slack": {"headline": "{{ number }}"}}, "channel": "slack", "case": UNKNOWN_ID,
+    },
     "POST /v1/silences": {"scope": {"team": "bad"}, "reason": "bad", "until": LATER},
     "POST /v1/pages/{page_id}/acknowledge": {"by": "ana"},
     "POST /v1/pages/{page_id}/resolve": {"by": "ana"},
@@ -175,7 +179,7 @@ def test_without_a_good_key_nothing_is_done(tocsin: Client, all_operations: list
         if each.method != "GET":
             answer = at(tocsin, each, headers={"Authorization": f"Bearer {weak_key}"}, **body_of(each))
             assert answer.status_code != 401
-            if not each.path.endswith(("/evaluate", "/backtest", "/preview", "/lint")):  # these only read
+            if not each.path.endswith(("/evaluate", "/backtest", "/preview", "/lint", "/test")):  # these only read
                 refused(answer, f"{each.name} with a key that may only read", 403)
 
 
