@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services import embedded
 from services import sql as asking
+from services.config_files.cli import files_app
 from services.demo import story
 from services.sla.store import SlaStore
 from services.sla.store.audit import audited
@@ -41,6 +42,7 @@ sla_app = typer.Typer(help="Promises and their clocks.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(parked_app, name="parked")
 app.add_typer(sla_app, name="sla")
+app.add_typer(files_app)
 
 BY_NAME = {member.service().card.name: member for member in embedded.MEMBERS}
 Service = Annotated[str, typer.Argument(help=f"One of {', '.join(BY_NAME)}")]

@@ -120,9 +120,7 @@ async def put(
         name=name,
     )
     standing = before.version if before else 0
-    if expected is not None and expected != standing:
-        detail = f"{kind} {name} is at version {standing}, not {expected}. GET it, merge your change, and repeat."
-        raise Problem(412, "precondition-failed", detail)
+    _expect(kind, name, expected, standing)
     if before and _opened(tx, before.body) == body:
         return Resource(kind, name, standing, body, before.updated_at, before.updated_by)
     latest = await tx.scalar(
@@ -155,16 +153,24 @@ async def put(
     return made
 
 
+def _expect(kind: str, name: str, expected: int | None, standing: int) -> None:
+    if expected is not None and expected != standing:
+        detail = f"{kind} {name} is at version {standing}, not {expected}. GET it, merge your change, and repeat."
+        raise Problem(412, "precondition-failed", detail)
+
+
 def _opened(tx: Tx, stored: str) -> dict[str, Any]:
     return each_secret(from_json(stored), lambda text: tx.seal.open(text))
 
 
-async def delete(tx: Tx, kind: str, name: str, by: str, now: datetime) -> None:
+async def delete(tx: Tx, kind: str, name: str, by: str, now: datetime, expected: int | None = None) -> None:
+    """Raises 412 where ``expected`` is not the version that stands."""
     gone = await tx.scalar(
         "DELETE FROM resource WHERE kind = :kind AND name = :name RETURNING version", kind=kind, name=name
     )
     if gone is None:
         raise not_found(kind, name)
+    _expect(kind, name, expected, gone)
     await tx.run(
         "INSERT INTO resource_version (kind, name, version, body, updated_at, updated_by)"
         " VALUES (:kind, :name, :version, NULL, :now, :by)",
@@ -197,6 +203,7 @@ class Configured(Generic[C]):
 
 def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
     """PUT, GET, list and DELETE of one kind."""
+    runtime.configurable.append(kind)
     router = APIRouter(tags=[kind.kind])
     by_name = kind.path + "/{name}"
 
@@ -256,12 +263,16 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
         return Listing(items=[shown(r) for r in page], next=following)
 
     @router.delete(by_name, name=f"delete_{kind.kind}", status_code=204)
-    async def remove(name: ResourceName, who: Annotated[Principal, Depends(allow("config:write"))]) -> None:
+    async def remove(
+        name: ResourceName,
+        who: Annotated[Principal, Depends(allow("config:write"))],
+        if_match: Annotated[str | None, Header()] = None,
+    ) -> None:
         async with runtime.db.transaction() as tx:
             current = await snapshot(tx, await version(tx, "FOR UPDATE"))
             if uses := kind.uses(current, name):
                 detail = f"{kind.kind} {name} is in use. Change what uses it first: {', '.join(uses[:20])}."
                 raise conflict("in-use", detail, uses=uses[:500])
-            await delete(tx, kind.kind, name, who.name, runtime.clock.now())
+            await delete(tx, kind.kind, name, who.name, runtime.clock.now(), expected_version(if_match))
 
     return router

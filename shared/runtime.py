@@ -30,6 +30,7 @@ class Runtime(Generic[S]):
     wake_relay: asyncio.Event = field(default_factory=asyncio.Event)
     wake_ticker: asyncio.Event = field(default_factory=asyncio.Event)
     wake_sender: asyncio.Event = field(default_factory=asyncio.Event)
+    configurable: list[Any] = field(default_factory=list)  # every kind of resource that the routes serve
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[Work[S]]:

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     mail_key: SecretStr | None = None  # signs our Message-IDs and case tokens; unset: made once, kept in auth
     catch_all: str = "console"  # a destination's name: where an exhausted page goes
     admin_key: SecretStr | None = None
+    api_key: SecretStr | None = None  # that our own commands call the API with; admin_key where unset
     secret_key: SecretStr | None = None  # seals stored secrets; several by commas: the first seals, all open
     egress_allow: str = (
         ""  # networks and hosts inside ours that configured URLs may lead to: 10.1.0.0/16,hooks.internal

@@ -1,0 +1,142 @@
+"""How it looks in a terminal."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from services.config_files.checks import Report
+from services.config_files.plan import MISSING, Change, Plan, Step, What
+from services.config_files.pulling import Pulled, Result
+
+LONGEST = 240  # characters of a value; `--format json` has all of it
+MARKS = {
+    What.CREATE: ("+", "green"), What.CHANGE: ("~", "yellow"), What.DELETE: ("-", "red"),
+    What.STAYS: (" ", "dim"), What.KEPT: (" ", "dim"),
+}  # fmt: skip
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def said(value: Any) -> str:
+    """A value in one cell."""
+    if value is MISSING:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return escape(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+
+
+def sparkline(values: Sequence[float]) -> str:
+    highest = max(values, default=0)
+    return "".join(BARS[round(value / highest * (len(BARS) - 1))] if highest else BARS[0] for value in values)
+
+
+def show_plan(out: Console, plan: Plan) -> None:
+    table = table_of("", "resource", "field", "on the server", "in the files")
+    for step in plan.steps:
+        if step.what is What.STAYS and not step.note:
+            continue
+        mark, colour = MARKS[step.what]
+        name = f"[{colour}]{escape(str(step.key))}[/]"
+        if step.what is What.DELETE or not step.acts:
+            table.add_row(f"[{colour}]{mark}[/]", name, f"[{colour}]{escape(step.note or 'deleted')}[/]", "", "")
+        for number, change in enumerate(step.changes if step.what is not What.DELETE else ()):
+            first = (f"[{colour}]{mark}[/]", name) if number == 0 else ("", "")
+            table.add_row(
+                *first, escape(change.path), f"[red]{said(change.before)}[/]", f"[green]{said(change.after)}[/]"
+            )
+    if table.row_count:
+        out.print(table)
+    for step in plan.conflicts:
+        _show_conflict(out, step)
+    out.print(summary(plan))
+
+
+def marked(step: Step) -> str:
+    mark, colour = MARKS[step.what]
+    return f"[{colour}]{mark} {escape(str(step.key))}[/]"
+
+
+def summary(plan: Plan) -> str:
+    if not plan.acting:
+        return "No changes: the server has what the files say."
+    counts = ((what, sum(step.what is what for step in plan.steps)) for what in MARKS)
+    words = [
+        f"{count} to {what}" for what, count in counts if count and what in (What.CREATE, What.CHANGE, What.DELETE)
+    ]
+    return ", ".join(words) + (f"; {len(plan.conflicts)} refused" if plan.conflicts else "") + "."
+
+
+def _show_conflict(out: Console, step: Step) -> None:
+    conflict = step.conflict
+    if conflict is None:
+        return
+    out.print(f"[red bold]{escape(str(step.key))} {conflict.text}[/]")
+    table = table_of("who", "field", "before", "after")
+    for who, changes in (("server", conflict.theirs), ("files", conflict.ours)):
+        for change in changes:
+            table.add_row(who, escape(change.path), said(change.before), said(change.after))
+    out.print(table)
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    def fields(changes: Iterable[Change]) -> list[dict[str, Any]]:
+        return [
+            {"path": each.path}
+            | ({} if each.before is MISSING else {"before": each.before})
+            | ({} if each.after is MISSING else {"after": each.after})
+            for each in changes
+        ]
+
+    return {
+        "changes": [
+            {"resource": str(step.key), "what": step.what, "version": step.version, "fields": fields(step.changes)}
+            | ({"note": step.note} if step.note else {})
+            | (
+                {
+                    "refused": step.conflict.text,
+                    "theirs": fields(step.conflict.theirs),
+                    "ours": fields(step.conflict.ours),
+                }
+                if step.conflict
+                else {}
+            )
+            for step in plan.steps
+        ]
+    }
+
+
+def show_report(out: Console, report: Report, documents: int) -> None:
+    for each in report.findings:
+        colour, word = ("red", "error") if each.error else ("yellow", "warning")
+        out.print(f"[{colour}]{word}[/] {escape(str(each))}", soft_wrap=True, highlight=False)
+    if report.tests:
+        table = table_of("", "test of the rules", "")
+        for test in report.tests:
+            mark = "[red]✗[/]" if test.wrong else "[green]✓[/]"
+            where = f"ruleset.yaml:{test.line}: {test.wrong}" if test.wrong else ""
+            table.add_row(mark, escape(test.name), escape(where))
+        out.print(table)
+    failed = sum(bool(test.wrong) for test in report.tests)
+    warnings = len(report.findings) - len(report.errors)
+    out.print(
+        f"{documents} documents, {len(report.errors)} errors, {warnings} warnings;"
+        f" {len(report.tests) - failed} of {len(report.tests)} tests hold."
+    )
+
+
+def show_pulled(out: Console, results: Sequence[Result]) -> None:
+    table = table_of("", "file", "")
+    for each in results:
+        colour = {Pulled.WRITTEN: "green", Pulled.CONFLICT: "red", Pulled.PRUNED: "red"}.get(each.what, "yellow")
+        table.add_row("", escape(each.key.file), f"[{colour}]{each.what}[/]")
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print("No changes: the files have what the server says.")
+
+
+def table_of(*names: str) -> Table:
+    return Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False, header_style="dim")
