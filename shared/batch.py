@@ -108,7 +108,7 @@ class Work(Generic[S]):
     async def lock(self, case_ids: Sequence[UUID]) -> None:
         """Lock the cases, in order, before ``apply``. Once, for an order of locks that all writers share."""
         ordered = in_order(set(case_ids))
-        await self.tx.run(
+        await self.tx.send(
             "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING", ids=ordered
         )
         found = await self.tx.rows(
@@ -128,7 +128,7 @@ class Work(Generic[S]):
         found = await self.tx.rows(
             "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
             " ORDER BY case_id FOR UPDATE SKIP LOCKED",
-            ids=sorted(set(case_ids)),
+            ids=in_order(set(case_ids)),
         )
         self._locked.update((row.case_id, row.sequence) for row in found)
         return [row.case_id for row in found]
@@ -209,7 +209,7 @@ class Work(Generic[S]):
         await outbox.write(self.tx, outgoing, self.now)
 
     async def _count(self, moved: Sequence[UUID]) -> None:
-        await self.tx.run(
+        await self.tx.send(
             "UPDATE case_lock c SET sequence = n.sequence FROM"
             " unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[])) AS n (case_id, sequence)"
             " WHERE c.case_id = n.case_id",

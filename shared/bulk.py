@@ -27,7 +27,7 @@ async def insert_new(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) ->
 async def update(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Overwrite the given columns of the rows with these primary keys. Cheaper than ``upsert`` for a few columns."""
     if rows:
-        await tx.run(_update(table, tuple(rows[0])), **_arrays(table, rows))
+        await tx.send(_update(table, tuple(rows[0])), **_arrays(table, rows))
 
 
 async def append(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -51,7 +51,7 @@ def _json_places(table: Table, columns: tuple[str, ...]) -> tuple[int, ...]:
 
 async def _write(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], overwrite: bool) -> None:
     if rows:
-        await tx.run(_statement(table, tuple(rows[0]), overwrite), **_arrays(table, rows))
+        await tx.send(_statement(table, tuple(rows[0]), overwrite), **_arrays(table, rows))
 
 
 def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """Postgres: an engine per service, and the one way to run SQL (``Tx``)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -57,18 +57,30 @@ class Tx:
 
     async def records(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         """Rows as the driver gives them, as tuples: for many rows, where it shows. Cast ``jsonb`` to text."""
+        driver, statement, values = await self._direct(sql, parameters)
+        try:
+            found: Sequence[Sequence[Any]] = await driver.fetch(statement, *values)
+        except (PostgresError, InterfaceError) as wrong:
+            raise DBAPIError(sql, None, wrong) from wrong
+        return found
+
+    async def send(self, sql: str, **parameters: Any) -> None:
+        """``run`` as the driver does it, at half the cost: for statements that run all day long."""
+        driver, statement, values = await self._direct(sql, parameters)
+        try:
+            await driver.execute(statement, *values)
+        except (PostgresError, InterfaceError) as wrong:
+            raise DBAPIError(sql, None, wrong) from wrong
+
+    async def _direct(self, sql: str, parameters: Mapping[str, Any]) -> tuple[Any, str, list[Any]]:
+        """The driver, in the transaction, with the statement and its parameters in order."""
         await points.reach("db.statement")
-        raw = await self._connection.get_raw_connection()
-        driver = raw.driver_connection
+        driver = (await self._connection.get_raw_connection()).driver_connection
         assert driver is not None
         if not (self._alone or driver.is_in_transaction()):
             await self._connection.execute(_prepared("SELECT"))  # begins it, as the engine knows
         statement, names = _positional(sql)
-        try:
-            found: Sequence[Sequence[Any]] = await driver.fetch(statement, *(parameters[name] for name in names))
-        except (PostgresError, InterfaceError) as wrong:
-            raise DBAPIError(sql, None, wrong) from wrong
-        return found
+        return driver, statement, [parameters[name] for name in names]
 
     async def table(self, sql: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """What a person asks, as it is written: names of columns, and up to ``limit`` rows."""

@@ -28,7 +28,7 @@ async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> se
 async def advance(tx: Tx, positions: Positions) -> None:
     """Note how far this service has read, in the transaction of the effects: what the ticker trusts."""
     ordered = sorted(positions.items())
-    await tx.run(
+    await tx.send(
         "INSERT INTO progress (topic, partition, position) SELECT topic, partition, position FROM"
         " unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))"
         " AS n (topic, partition, position)"
@@ -41,5 +41,5 @@ async def advance(tx: Tx, positions: Positions) -> None:
 
 async def progress(tx: Tx) -> dict[tuple[str, int], int]:
     """How far this service has read: the next position of each partition."""
-    found = await tx.rows("SELECT topic, partition, position FROM progress ORDER BY topic, partition")
-    return {(row.topic, row.partition): row.position for row in found}
+    found = await tx.records("SELECT topic, partition, position FROM progress ORDER BY topic, partition")
+    return {(topic, partition): position for topic, partition, position in found}

@@ -54,10 +54,10 @@ def of_replan(case_id: UUID, error: str) -> Parked:
 
 async def cases(tx: Tx, case_ids: Sequence[UUID]) -> set[UUID]:
     """Which of the locked cases have something parked."""
-    found = await tx.rows(
+    found = await tx.records(
         "SELECT DISTINCT case_id FROM parked WHERE case_id = ANY(CAST(:ids AS uuid[]))", ids=list(case_ids)
     )
-    return {row.case_id for row in found}
+    return {case_id for (case_id,) in found}
 
 
 async def write(tx: Tx, parked: Sequence[Parked], now: datetime) -> None:

@@ -66,10 +66,14 @@ class Ticker:
         self._freshness = Freshness(runtime.log.partitions, self._card.consumes)
         self._started_at = runtime.clock.now()
         self._next: datetime | None = None  # when the earliest timer was due, as of the last look
+        self._more = False  # the last round fired: more is due, most likely
 
     async def step(self) -> float:
         """Fire what is due; gives how many seconds to sleep (0: there is more)."""
         settings, now = self._runtime.settings, self._runtime.clock.now()
+        if self._more:
+            self._more = await self._round(now) > 0
+            return 0.0
         if self._next is None or self._next > now:
             async with self._runtime.db.reading() as tx:
                 self._next = await timers.next_due(tx)
@@ -77,9 +81,8 @@ class Ticker:
             left = (self._next - now).total_seconds() if self._next else settings.tick_s
             return max(0.0, min(left, settings.tick_s))
         since, self._next = self._next, None
-        with pace.urgent():
-            fired = await self._round(now)
-        if fired:
+        self._more = await self._round(now) > 0
+        if self._more:
             return 0.0
         # Held until more has been read: at first every moment counts.
         return HELD_S if now - since < PATIENCE else settings.tick_s / 10
@@ -94,14 +97,17 @@ class Ticker:
             if ends is not None:
                 self._freshness.note(now, ends, await inbox.progress(tx))
             due = await timers.due(tx, now, LANES * self._runtime.settings.batch_size, self._may_fire(now))
-        if len(due) < WORTH_LANES:
-            return await self._fire(due, now)
-        async with asyncio.TaskGroup() as group:
-            lanes = [
-                group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
-                for lane in range(LANES)
-            ]
-        return sum(lane.result() for lane in lanes)
+        if not due:
+            return 0
+        with pace.urgent():  # not before: what timers are held for is the reading that would have to wait
+            if len(due) < WORTH_LANES:
+                return await self._fire(due, now)
+            async with asyncio.TaskGroup() as group:
+                lanes = [
+                    group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
+                    for lane in range(LANES)
+                ]
+            return sum(lane.result() for lane in lanes)
 
     def _may_fire(self, now: datetime) -> dict[int, datetime]:
         """For each partition the latest due time that may fire."""
@@ -139,17 +145,18 @@ class Ticker:
                 error = poison or "waits behind an earlier parked event of its case"
                 await parked.write(work.tx, [parked.of_timer(each, error) for each in aside], now)
                 log.error("parked timers", service=self._card.name, timers=len(aside), error=error)
-            marked = [self._mark(each) for each in taken if each not in aside]
+            marked = [self._mark(each) for each in taken if not aside or each not in aside]
             if marked:
                 await work.fire(marked)
         done = self._runtime.clock.now()
+        lag = telemetry.FIRE_LAG.labels(self._card.name)
         for each in taken:
-            telemetry.FIRE_LAG.labels(self._card.name).observe(max(0.0, (done - each.due_at).total_seconds()))
+            lag.observe(max(0.0, (done - each.due_at).total_seconds()))
         return len(taken)
 
     def _mark(self, fired: Fired) -> Fired:
         known = self._freshness.until.get(partition_of(fired.case_id, self._runtime.log.partitions))
-        return dataclasses.replace(fired, lagging=known is None or known < fired.due_at)
+        return dataclasses.replace(fired, lagging=True) if known is None or known < fired.due_at else fired
 
     async def _fire_singly(self, due: Sequence[Fired], now: datetime, first: Exception) -> int:
         log.warning("firing singly", service=self._card.name, timers=len(due), error=str(first)[:500])

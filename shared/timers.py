@@ -23,7 +23,7 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
             last = {key: each for key, each in last.items() if key[0] != change.subject}
     dropped = sorted(key for key, each in last.items() if each is None)
     if wiped or dropped:
-        await tx.run(
+        await tx.send(
             "DELETE FROM timer WHERE subject = ANY(CAST(:wiped AS uuid[])) OR (subject, step) IN"
             " (SELECT * FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])))",
             wiped=sorted(wiped),
@@ -33,7 +33,7 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
     kept = [each for _, each in sorted(last.items()) if each is not None]
     if not kept:
         return False
-    await tx.run(
+    await tx.send(
         "INSERT INTO timer (subject, step, due_at, case_id, partition, version) SELECT * FROM"
         " unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]), CAST(:due AS timestamptz[]),"
         " CAST(:cases AS uuid[]), CAST(:partitions AS smallint[]), CAST(:versions AS int[]))"
@@ -54,7 +54,7 @@ async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) 
 
     ``lateness`` gives for each partition the latest due time that may fire.
     """
-    found = await tx.rows(
+    found = await tx.records(
         "SELECT t.case_id, t.subject, t.step, t.due_at, t.version FROM timer t JOIN"
         " unnest(CAST(:partitions AS smallint[]), CAST(:until AS timestamptz[])) AS f (partition, until)"
         " ON t.partition = f.partition AND t.due_at <= f.until"
@@ -64,12 +64,12 @@ async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) 
         now=now,
         limit=limit,
     )
-    return [Fired(row.case_id, row.subject, row.step, row.due_at, row.version) for row in found]
+    return [Fired(*row) for row in found]
 
 
 async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID], now: datetime) -> list[Fired]:
     """Remove those of the timers that still stand and are still due, of locked cases; a second look, under the lock."""
-    found = await tx.rows(
+    found = await tx.records(
         "DELETE FROM timer t USING unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])) AS n (subject, step)"
         " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at <= :now"
         " AND t.case_id = ANY(CAST(:cases AS uuid[]))"
@@ -79,11 +79,11 @@ async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID], now: datet
         cases=list(cases),
         now=now,
     )
-    taken = [Fired(row.case_id, row.subject, row.step, row.due_at, row.version) for row in found]
+    taken = [Fired(*row) for row in found]
     return sorted(taken, key=lambda each: (each.due_at, each.subject, each.step))
 
 
 async def next_due(tx: Tx) -> datetime | None:
     """When the earliest timer is due."""
-    found: datetime | None = await tx.scalar("SELECT due_at FROM timer ORDER BY due_at, subject, step LIMIT 1")
-    return found
+    found = await tx.records("SELECT due_at FROM timer ORDER BY due_at, subject, step LIMIT 1")
+    return found[0][0] if found else None

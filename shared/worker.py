@@ -1,5 +1,6 @@
 """The worker: poll → one transaction for the whole batch → commit positions. Poison is parked, not dropped."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from shared.log import Consumer, OwnershipLost, Positions, Received
 from shared.outbox import EventTooLarge
 from shared.pace import gently
 from shared.runtime import Runtime
+
+BATCH_S = 0.1
+SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
 
 log = structlog.get_logger()
 
@@ -42,14 +46,16 @@ class Worker:
         self._consumer: Consumer | None = None
         self._unfinished: Positions = {}  # to seek back to after a failure
         self._silent = False
+        self._size = SMALLEST  # records of the next batch, at most
 
     async def step(self) -> int:
         """One batch; gives how many records were read. After any exception the same records are read again."""
         consumer = await self._ready()
         settings = self._runtime.settings
-        records = await consumer.poll(settings.batch_size, settings.poll_timeout_s)
+        records = await consumer.poll(min(self._size, settings.batch_size), settings.poll_timeout_s)
         if not records:
             return 0
+        began = time.monotonic()
         self._unfinished = _first_positions(records)
         reads = [_read(record) async for record in gently(records)]
         try:
@@ -61,11 +67,19 @@ class Worker:
                 raise
             await self._one_by_one(reads, wrong)
         self._unfinished = {}
+        self._fit(len(records), time.monotonic() - began)
         try:
             await consumer.commit(_next_positions(records))
         except OwnershipLost as lost:
             log.info("partition moved", service=self._card.name, detail=str(lost))
         return len(records)
+
+    def _fit(self, records: int, took: float) -> None:
+        """Batches that take about ``BATCH_S``: timers wait for what is being read, and for the cases it holds."""
+        if took > BATCH_S:
+            self._size = max(SMALLEST, self._size // 2)
+        elif records >= self._size:
+            self._size = min(self._runtime.settings.batch_size, self._size * 2)
 
     def rebuild(self) -> None:
         """Start over with a fresh consumer at the next step: for one that went silent."""

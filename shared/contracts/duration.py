@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 _PATTERN = re.compile(
     r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -34,6 +35,7 @@ def parse(text: str, business: bool = False) -> timedelta:
     return length
 
 
+@lru_cache(maxsize=4096)
 def text(length: timedelta) -> str:
     """The shortest ISO 8601 form in hours, minutes and seconds: ``PT4H``."""
     micros = length // timedelta(microseconds=1)

@@ -153,12 +153,12 @@ class PostgresLog:
 
     async def end_positions(self, topics: Sequence[str]) -> Positions:
         async with available(ANSWER_S), self._db.reading() as tx:
-            rows = await tx.rows(
+            rows = await tx.records(
                 "SELECT topic, partition, next_position FROM head WHERE topic = ANY(CAST(:topics AS text[]))"
                 " ORDER BY topic, partition",
                 topics=list(topics),
             )
-        return {(row.topic, row.partition): row.next_position for row in rows}
+        return {(topic, partition): position for topic, partition, position in rows}
 
     async def committed(self, group: str, topics: Sequence[str]) -> Positions:
         async with transaction(self._db, ANSWER_S) as tx:

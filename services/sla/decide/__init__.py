@@ -13,7 +13,7 @@ from uuid import UUID
 
 from services.sla.decide import facts, history
 from services.sla.decide.derive import Kept, derive
-from services.sla.decide.sentences import PROMISED, because
+from services.sla.decide.sentences import PROMISED, broken
 from services.sla.decide.standing import composed, next_step
 from services.sla.decide.telling import Teller, words
 from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise
@@ -168,11 +168,11 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
 
 def _breached(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
     firing = replace(clock.firing, breached_at=clock.due_at, breach_fired_at=now)
-    after = replace(clock, state=ClockState.BREACHED, breached_at=clock.due_at, firing=firing)
-    after = replace(after, because=because(after))
+    why = broken(clock)
+    changes = {"state": ClockState.BREACHED, "breached_at": clock.due_at, "firing": firing, "because": why}
     passed_over = [each for each in clock.levels if _ahead(each, clock)]
-    told = _announced(after.because, clock.due_at or now, fired, passed_over, now)
-    return teller.tell(after, events.ClockBreached, lagging=fired.lagging, because=told)
+    told = _announced(why, clock.due_at or now, fired, passed_over, now)
+    return teller.announce(clock, changes, events.ClockBreached, lagging=fired.lagging, because=told)
 
 
 def _overdue(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
@@ -183,19 +183,19 @@ def _overdue(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock
     number = levels.index(level)
     over = clock.terms.overdue_at[number]
     firing = replace(clock.firing, overdue_share=over, overdue_fired_at=now)
-    after = replace(clock, overdue=over, firing=firing)
     by = clock.terms.within * over
     text = f"{PROMISED[clock.metric]} is {duration.words(by)} overdue, {over * 100:g} % over. {clock.because.text}"
     told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
     more = {"over": over, "level": number + 1, "overdue_by": duration.text(by), "occurred_at": level.at or now}
-    return teller.tell(after, events.ClockOverdue, lagging=fired.lagging, because=told, **more)
+    changes = {"overdue": over, "firing": firing}
+    return teller.announce(clock, changes, events.ClockOverdue, lagging=fired.lagging, because=told, **more)
 
 
 def _warned(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
     passed = [each for each in clock.levels if _ahead(each, clock) and each.at is not None and each.at <= now]
     *passed_over, level = passed
     firing = replace(clock.firing, warned_share=level.share, warned_fired_at=now)
-    after = replace(clock, warned_at=level.at, firing=firing)
+    changes = {"warned_at": level.at, "firing": firing}
     left = clock.terms.within - clock.terms.within * level.share
     text = (
         f"{level.share * 100:g} % of the time for {PROMISED[clock.metric].lower()} has passed, "
@@ -203,7 +203,7 @@ def _warned(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
     )
     told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
     said = {"share": level.share, "left": duration.text(left)}
-    return teller.tell(after, events.ClockWarned, **said, lagging=fired.lagging, because=told)
+    return teller.announce(clock, changes, events.ClockWarned, **said, lagging=fired.lagging, because=told)
 
 
 def _ahead(level: Level, clock: Clock) -> bool:

@@ -1,6 +1,7 @@
 """Why a clock stands as it does, in sentences that a support specialist understands. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,8 @@ from shared.contracts.words import ClockState
 MAX_DAYS_TOLD = 6  # a derivation tells this many days one by one
 
 PROMISED = {metric: rule.promised for metric, rule in RULES.items()}
+_RUNS = {metric: f"{what} is due " for metric, what in PROMISED.items()}
+_BROKE = "{} was due {}, and has not happened."
 
 
 def local(at: datetime, zone: str, exact: bool = False) -> str:
@@ -37,6 +40,15 @@ def because(clock: Clock, why: str = "") -> Because:
     """The state of a clock as one sentence, with the facts it stands on. ``why``: it ended."""
     facts = _facts(clock)
     return Because(text=_text(clock, why), facts=facts | {"ended": why} if why else facts)
+
+
+def broken(clock: Clock) -> Because:
+    """What ``because`` says of a running clock once its deadline has passed: the same facts, and nearly its words."""
+    said, opens = clock.because.text, _RUNS[clock.metric]
+    if not said.startswith(opens):  # another version of this program said it
+        return because(replace(clock, state=ClockState.BREACHED))
+    due = said[len(opens) : -1]
+    return Because.model_construct(text=_BROKE.format(PROMISED[clock.metric], due), facts=clock.because.facts)
 
 
 def _facts(clock: Clock) -> dict[str, JsonValue]:
@@ -63,12 +75,12 @@ def _text(clock: Clock, why: str) -> str:
     what, when = PROMISED[clock.metric], f" at {_at(clock, clock.ended_at)}" if clock.ended_at else ""
     match clock.state:
         case ClockState.RUNNING:
-            return f"{what} is due {_due(clock)}."
+            return f"{_RUNS[clock.metric]}{_due(clock)}."
         case ClockState.PAUSED:
             since = clock.pauses[-1].since if clock.pauses else clock.started_at
             return f"{what} is promised within {_within(clock)}; the clock stands still since {_at(clock, since)}."
         case ClockState.BREACHED:
-            return f"{what} was due {_due(clock)}, and has not happened."
+            return _BROKE.format(what, _due(clock))
         case ClockState.MET if clock.breached_at and clock.ended_at:
             late = duration.words(clock.ended_at - clock.breached_at)
             return f"{what} came {late} late: {why}{when}, due {_due(clock)}."

@@ -1,7 +1,9 @@
 """What the world is told of a change of clocks: events on ``clocks``, and the timers that stand. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.sla.decide import history
 from services.sla.decide.standing import next_step
@@ -60,6 +62,28 @@ def words(opened: Opening, walk: Walk) -> events.CaseSummary:
     )
 
 
+def _said(clock: Clock) -> dict[str, object]:
+    """What every event says of its clock."""
+    terms = clock.terms
+    return {
+        "case_id": clock.case_id,
+        "clock_id": clock.id,
+        "metric": clock.metric,
+        "instance": clock.instance,
+        "version": clock.version,
+        "started_at": clock.started_at,
+        "due_at": clock.due_at,
+        "team": clock.team,
+        "policy": terms.policy,
+        "policy_version": terms.policy_version,
+        "within": duration.text(terms.within),
+        "calendar": terms.calendar,
+        "time_zone": terms.zone,
+        "history": clock.history,
+        "because": clock.because,
+    }
+
+
 class Teller:
     """Collects the events and timers of one decision."""
 
@@ -91,33 +115,28 @@ class Teller:
         self._time(was, new)
         return new
 
-    def tell(self, clock: Clock, kind: type[events.ClockEvent], **more: object) -> Clock:
+    def tell(self, clock: Clock, kind: type[events.ClockEvent]) -> Clock:
         """Add one event about the clock, and give the clock with its new version."""
-        announces = kind in (events.ClockWarned, events.ClockBreached, events.ClockOverdue)
-        clock = replace(clock, version=clock.version + 1, announced=clock.announced or announces)
-        fields: dict[str, object] = {
-            "case_id": clock.case_id,
-            "occurred_at": self._occurred_at(clock, kind),
-            "clock_id": clock.id,
-            "metric": clock.metric,
-            "instance": clock.instance,
-            "version": clock.version,
-            "started_at": clock.started_at,
-            "due_at": clock.due_at,
-            "team": clock.team,
-            "policy": clock.terms.policy,
-            "policy_version": clock.terms.policy_version,
-            "within": duration.text(clock.terms.within),
-            "calendar": clock.terms.calendar,
-            "time_zone": clock.terms.zone,
-            "history": clock.history,
-            "because": clock.because,
-        }
+        if kind is events.ClockBreached:
+            return self.announce(clock, {}, kind)
+        clock = replace(clock, version=clock.version + 1)
+        fields = _said(clock)
+        fields["occurred_at"] = self._occurred_at(clock, kind)
         if kind in _ENDS.values():
             fields["breached"] = clock.breached_at is not None
-        if announces:
-            fields |= {"fired_at": self._now, "summary": self._words}
-        self.events.append(kind.model_validate(fields | more))
+        self.events.append(kind.model_validate(fields))
+        return clock
+
+    def announce(
+        self, clock: Clock, changes: Mapping[str, Any], kind: type[events.ClockEvent], **more: object
+    ) -> Clock:
+        """The same of a warning or breach, which changes the clock; ``more``: what the event says besides."""
+        clock = replace(clock, **changes, version=clock.version + 1, announced=True)
+        fields = _said(clock)
+        fields["occurred_at"] = self._occurred_at(clock, kind)
+        fields["fired_at"], fields["summary"] = self._now, self._words
+        fields.update(more)
+        self.events.append(kind.model_validate(fields))
         return clock
 
     def _occurred_at(self, clock: Clock, kind: type[events.ClockEvent]) -> datetime:
