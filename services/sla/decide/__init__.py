@@ -77,7 +77,7 @@ def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
     opened = case.opening
     walk = history.walk(opened, case.facts, case.folded)
     said = words(opened, walk)
-    case, teller = replace(case, words=said), Teller(said, now)
+    case, teller = replace(case, words=said, owed=len(walk.open)), Teller(said, now)
     standing = {clock.id: clock for clock in case.clocks}
     after = {clock.id: clock for clock in case.clocks if is_final(clock, opened, case.folded)}
     for each in derive(case.case_id, opened, walk, case.configuration.as_of(now), kept(case)):

@@ -295,4 +295,5 @@ class Case:
     clocks: tuple[Clock, ...] = ()
     gone: Mapping[UUID, "Gone"] = field(default_factory=dict)  # clocks that were none and left no row
     planned_with: int | None = None  # version of the configuration that the clocks were derived with
+    owed: int = 0  # how many spans are open in which something is owed, promised by a policy or not
     words: CaseSummary | None = None  # what a message says, ready for when a timer fires; None until the case opened

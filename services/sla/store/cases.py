@@ -1,6 +1,6 @@
 """The state of cases: load and save in bulk, a fixed number of statements each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ class SlaStore:
         configuration = await self.configuration.read(tx)
         cases = await tx.records(
             "SELECT case_id, CAST(opening AS text), CAST(facts AS text), CAST(folded AS text), CAST(gone AS text),"
-            " planned_with, CAST(words AS text) FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " planned_with, owed, CAST(words AS text) FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[]))"
             " ORDER BY case_id",
             ids=list(case_ids),
         )
@@ -45,7 +45,7 @@ class SlaStore:
             clock = rows.clock_of(row)
             standing.setdefault(clock.case_id, []).append(clock)
         found = {case_id: Case(case_id, configuration) for case_id in case_ids}
-        async for case_id, opening, facts, folded, gone, planned_with, words in gently(cases):
+        async for case_id, opening, facts, folded, gone, planned_with, owed, words in gently(cases):
             found[case_id] = Case(
                 case_id,
                 configuration,
@@ -55,6 +55,7 @@ class SlaStore:
                 tuple(standing.get(case_id, ())),
                 {} if gone == "{}" else _gone.validate_json(gone),
                 planned_with,
+                owed,
                 CaseSummary.model_validate_json(words) if words else None,
             )
         return found
@@ -107,14 +108,10 @@ class SlaStore:
 
 def _case_moved(was: Case, case: Case) -> bool:
     """Whether anything but single clocks changed; a timer that fires changes no more than its clock."""
-    return _open(was.clocks) != _open(case.clocks) or any(
+    return any(
         getattr(was, name) is not getattr(case, name) and getattr(was, name) != getattr(case, name)
-        for name in ("opening", "facts", "folded", "gone", "words")
+        for name in ("opening", "facts", "folded", "gone", "owed", "words")
     )
-
-
-def _open(clocks: Iterable[Clock]) -> int:
-    return sum(not clock.ended for clock in clocks)
 
 
 def case_row(case: Case) -> dict[str, Any]:
@@ -126,7 +123,7 @@ def case_row(case: Case) -> dict[str, Any]:
         "folded": _walk.dump_json(case.folded) if case.folded else None,
         "gone": _gone.dump_json(dict(case.gone)) if case.gone else b"{}",
         "gone_announced": sum(each.announced for each in case.gone.values()),
-        "open_clocks": _open(case.clocks),
+        "owed": case.owed,
         "planned_with": case.planned_with,
         "words": case.words.model_dump_json(exclude_defaults=True).encode() if case.words else None,
     }

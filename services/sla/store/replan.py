@@ -161,7 +161,7 @@ async def _touched(tx: Tx, job: Job, limit: int) -> list[UUID]:
 
 async def _count(tx: Tx, job: Job) -> int:
     if job.calendars is None:
-        return int(await tx.scalar("SELECT count(*) FROM case_facts WHERE open_clocks > 0"))
+        return int(await tx.scalar("SELECT count(*) FROM case_facts WHERE owed > 0"))
     return int(
         await tx.scalar(
             "SELECT count(DISTINCT case_id) FROM clock WHERE calendar = ANY(CAST(:calendars AS text[]))"
@@ -176,7 +176,7 @@ def _scope(job: Job) -> dict[str, Any]:
 
 
 _TOUCHED = {
-    True: "SELECT case_id FROM case_facts WHERE open_clocks > 0 AND case_id > :after AND planned_with < :version"
+    True: "SELECT case_id FROM case_facts WHERE owed > 0 AND case_id > :after AND planned_with < :version"
     " ORDER BY case_id LIMIT :limit",
     False: "SELECT DISTINCT c.case_id FROM unnest(CAST(:calendars AS text[])) AS n (name) CROSS JOIN LATERAL"
     " (SELECT DISTINCT case_id FROM clock WHERE calendar = n.name AND ended_at IS NULL AND case_id > :after"

@@ -34,11 +34,11 @@ case_facts = Table(
     Column("folded", JSONB),
     Column("gone", JSONB, nullable=False),
     Column("gone_announced", Integer, nullable=False),  # how many of those were warned or broken, for the ledger
-    Column("open_clocks", Integer, nullable=False),
+    Column("owed", Integer, nullable=False),  # spans in which something is owed: a new policy may promise it
     Column("planned_with", BigInteger),
     Column("words", JSONB),  # what a message says, ready for when a timer fires
     Index("case_facts_number", "number"),
-    Index("case_facts_open", "case_id", postgresql_where=text("open_clocks > 0")),
+    Index("case_facts_owed", "case_id", postgresql_where=text("owed > 0")),
     info={"storage": {"fillfactor": 80}},
 )
 

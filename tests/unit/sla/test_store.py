@@ -182,10 +182,24 @@ class TestReplan:
         await sla.tick()
         assert [row.step for row in await sla.rows("SELECT step FROM timer WHERE subject = :id", id=first.id)] == []
 
-    async def test_cases_without_open_clocks_are_left_alone(self, sla: Sla) -> None:
+    async def test_an_edit_reaches_a_case_of_which_nothing_was_promised(self, sla: Sla) -> None:
         await self.opened(sla)
         story = Story(sequences={"contacts": 1})
         story.reply(1)
+        await sla.take(story.events)
+        assert all(clock.ended for clock in (await sla.loaded()).clocks), "a solution is owed, and no policy says when"
+        sla.clock.set(m(10))
+        await sla.put("/v1/policies/solve", policy(target("resolution", "PT2H")))
+        assert await sla.replan() == 1
+        promised = next(clock for clock in (await sla.loaded()).clocks if clock.metric == "resolution")
+        assert (promised.due_at, promised.ended) == (m(120), False)
+        assert await sla.rows("SELECT 1 FROM timer WHERE subject = :id", id=promised.id)
+
+    async def test_cases_of_which_nothing_is_owed_are_left_alone(self, sla: Sla) -> None:
+        await self.opened(sla)
+        story = Story(sequences={"contacts": 1})
+        story.reply(1)
+        story.status("solved", 2)
         await sla.take(story.events)
         await sla.put("/v1/policies/sooner", policy(target("first_reply", "PT30M")))
         assert await sla.replan() == 0
