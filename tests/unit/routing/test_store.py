@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from services.routing.model import CaseState
 from services.routing.model.commands import HandOff
-from services.routing.store import RoutingStore, assignment, contact, first_start, newest_contacts, rulesets
+from services.routing.store import RoutingStore, assignment, contact, first_start, rulesets
+from services.routing.store.history import history
 from shared import points
 from shared.batch import Input
 from shared.contracts.clocks import ClockBreached, ClockMet, ClockWithdrawn
@@ -125,13 +125,11 @@ async def test_a_breach_is_kept_with_its_team(routing: Routing) -> None:
 async def test_stored_contacts_are_read_newest_first_in_pages(routing: Routing) -> None:
     times = [NOON - timedelta(hours=n // 2) for n in range(7)]  # two at each time
     await routing.take(*(conftest.contact(n, occurred_at=at) for n, at in enumerate(times)))
-    seen: list[UUID] = []
-    last = None
-    for _ in range(4):
-        async with routing.runtime.db.transaction() as tx:
-            page = await newest_contacts(tx, 2, last)
-        seen += [case_id for case_id, _ in page]
-        last = (page[-1][1].at, page[-1][0])
+    page, place = await history(routing.runtime.db, None, None, 1, 2, None)
+    seen = [each.case_id for each in page]
+    while place is not None:
+        page, place = await history(routing.runtime.db, None, None, 1, 2, place)
+        seen += [each.case_id for each in page]
     assert seen == [case(n) for n in (1, 0, 3, 2, 5, 4, 6)]
 
 
