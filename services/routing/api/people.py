@@ -142,6 +142,9 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         async with runtime.db.transaction() as tx:
             found = await desks.away(tx, [person], runtime.clock.now())
             held = await desks.held(tx, [person], most=MAX_RELEASED)
+            teams = (await store.configuration.read(tx)).teams
+        if not found and not held and not any(team.has(person) for team in teams.values()):
+            raise not_found("member of a team", person)
         return _said(person, found, len(held), 0)
 
     @router.put("/v1/members/{person}/availability")

@@ -112,6 +112,7 @@ async def test_who_is_away_gets_nothing_and_their_work_is_seen_and_can_go_to_oth
     await take(routing, 4)
     assert await person(routing, 4) == "ana"
     problem(await routing.client.put("/v1/members/nobody/availability", json={}), 404, "not-found")
+    problem(await routing.client.get("/v1/members/nobody/availability"), 404, "not-found")
 
 
 async def test_everybody_offline_is_visible_and_goes_to_the_fallback_after_the_wait(routing: Routing) -> None:
