@@ -104,11 +104,12 @@ async def _acknowledge(stage: Stage, person: str, link: str | None) -> None:
         await stage.api.post(f"/v1/pages/{stage.page_id}/acknowledge", {"by": person})
     page = await _page(stage)
     how = "in your browser" if pressed else "by the API, as nobody pressed"
-    waiting = [each for each in await _deliveries(stage) if each["state"] in ("queued", "held", "unknown")]
+    unsent = [each for each in await _deliveries(stage) if each["state"] in ("queued", "held", "unknown")]
+    calls = [each for each in unsent if each["purpose"] == "call"]  # the news that it was taken may still be on its way
     screen.claim(
-        page["state"] == "acknowledged" and not waiting,
-        f"acknowledged by {page['acknowledged_by']}, {how}; no message waits to be sent",
-        f"the page is {page['state']} after it was acknowledged, and {len(waiting)} messages wait to be sent",
+        page["state"] == "acknowledged" and not calls,
+        f"acknowledged by {page['acknowledged_by']}, {how}; no call waits to be sent",
+        f"the page is {page['state']} after it was acknowledged, and {len(calls)} calls wait to be sent",
     )
 
 
