@@ -33,7 +33,7 @@ def _prepared(sql: str) -> TextClause:
 @lru_cache(maxsize=1024)
 def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
     """The statement with ``$1`` for ``:name``, and the names in order."""
-    compiled = text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    compiled = text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]  # untyped there
     return str(compiled), tuple(compiled.positiontup or ())
 
 

@@ -112,7 +112,7 @@ class Gate:
             scope["route"] = _Route(scope["path"])
             key = headers.get(b"idempotency-key")
             response = await shortcut.answer(principal, what, len(body or b""), key.decode("latin-1") if key else None)
-        except Exception as error:
+        except Exception as error:  # as the framework does: every error becomes a problem document
             response = await response_to(error, request)
         await response(scope, receive, send)
 

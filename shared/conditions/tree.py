@@ -192,11 +192,12 @@ def _comprehension(fields: Fields, wire: bytes) -> Node:
             and not _all(fields, 8)
         ):
             unrolled = [substitute(body, {variable: element}) for element in elements.elements]
-            if None not in unrolled:
-                made = unrolled[0]
-                for each in unrolled[1:]:
-                    made = Call(join, (made, each))  # type: ignore[arg-type]
-                return made  # type: ignore[return-value]
+            readable = [each for each in unrolled if each is not None]
+            if len(readable) == len(unrolled):
+                made = readable[0]
+                for each in readable[1:]:
+                    made = Call(join, (made, each))
+                return made
     return Other(wire)
 
 

@@ -3,6 +3,7 @@
 An adapter is one file that ends in ``HOOK = Hook(…)``, and one line in ``services/intake/channels/__init__.py``.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,12 +59,12 @@ class Hook:
     posted: type["Posted"] | None = None
 
 
-class Posted(BaseModel):
+class Posted(BaseModel, ABC):
     """A document of ours that says of itself what contacts and activities it is."""
 
     grows: ClassVar[bool] = False  # sent again when there is more of it: the same id with other content is no mistake
 
     source: str | None
 
-    def drafts(self, received: Received, source: SourceSpec) -> tuple[Draft, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def drafts(self, received: Received, source: SourceSpec) -> tuple[Draft, ...]: ...

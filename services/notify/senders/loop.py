@@ -149,13 +149,13 @@ class Sending:
     async def _record(self, answers: list[tuple[Claimed, Outcome]]) -> None:
         try:
             decisions = await self._insist(answers)
-        except Exception:
+        except Exception:  # whatever it is: one by one, only the guilty stays unrecorded
             if len(answers) == 1:
                 raise
             for each in answers:  # one of them is at fault; the others must not be sent twice for it
                 try:
                     await self._record([each])
-                except Exception as wrong:
+                except Exception as wrong:  # said here; its claim runs out, and it is listed as unanswered
                     log.error("an answer cannot be recorded", delivery_id=str(each[0].delivery_id), exc_info=wrong)
             return
         for (claimed, outcome), decision in zip(answers, decisions, strict=True):
@@ -189,7 +189,7 @@ class Sending:
         for pause in RECORD_PAUSES_S:
             try:
                 return await once()
-            except Exception as wrong:
+            except Exception as wrong:  # what does not pass by itself is raised again
                 if not is_transient(wrong):
                     raise
                 log.warning("answers are not recorded yet", answers=len(answers), error=str(wrong)[:300])

@@ -228,5 +228,6 @@ def clock_of(row: Row[Any]) -> Clock:
 
 def of_row(kind: type[T], row: Row[Any], **converted: Any) -> T:
     """A dataclass from the columns that are named like its fields."""
-    names = [each.name for each in fields(kind) if each.name not in converted]  # type: ignore[arg-type]
+    columns = fields(kind)  # type: ignore[arg-type]  # no public type says "a dataclass"
+    names = [each.name for each in columns if each.name not in converted]
     return kind(**{name: getattr(row, name) for name in names}, **converted)

@@ -69,9 +69,12 @@ class Rule:
         return self.starts & (self.meets | self.cancels)
 
 
-def _row(metric: Metric, promised: str, starts: str, meets: str, cancels: str, **more: object) -> Rule:
-    moments = [frozenset(Moment[name] for name in names.split()) for names in (starts, meets, cancels)]
-    return Rule(metric, promised, *moments, **more)  # type: ignore[arg-type]
+def _row(
+    metric: Metric, promised: str, starts: str, meets: str, cancels: str,
+    needs: Needs | None = None, counts: Counts | None = None, of_its_team: bool = False,
+) -> Rule:  # fmt: skip
+    started, met, cancelled = (frozenset(Moment[name] for name in names.split()) for names in (starts, meets, cancels))
+    return Rule(metric, promised, started, met, cancelled, needs, counts, of_its_team)
 
 
 RULES: Mapping[Metric, Rule] = {
