@@ -47,7 +47,7 @@ def _attachment(part: Part) -> Attachment | None:
     inline = disposition == b"inline" or (not disposition and "content-id" in part.headers)
     kind = part.kind[:120]
     if (problem := part.problem()) is not None:
-        body = part.raw[part.start : part.end]
+        body = part.body()
         digest = sha256(body).hexdigest()
         return Attachment(name=name, type=kind, size=len(body), inline=inline, sha256=digest, problem=problem)
     content = part.content()

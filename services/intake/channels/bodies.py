@@ -37,7 +37,10 @@ def _text(part: Part, used: set[int]) -> str:
     if part.kind not in _TEXTS or is_file(part):
         return ""
     used.add(id(part))
-    text = words.decode(part.content()[: READ_LIMIT * 4], part.parameters.get("charset", ""))
+    charset = part.parameters.get("charset", "")
+    text = words.decode(part.content()[: READ_LIMIT * 4], charset)
+    if "\ufffd" in text and part.problem() is not None:  # it was never encoded, whatever it says
+        text = words.decode(part.body()[: READ_LIMIT * 4], charset)
     undeclared = "content-type" not in part.headers and _UNDECLARED_HTML.match(text)
     if part.kind in _RICH or undeclared:
         return markup.to_text(text)[:READ_LIMIT]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from urllib.parse import unquote
 
 DEPTH_LIMIT = 16
 PARTS_LIMIT = 500
@@ -25,6 +26,9 @@ _NO_SPACE = re.compile(rb"\s+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _UU = ("x-uuencode", "uuencode", "uue", "x-uue")
 _KNOWN = ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "8bits", "7bits", "quoted-printable", "plain", "none", "text")
+_PACKED = ("base64", "quoted-printable", *_UU)
+_OPENING = re.compile(rb"^--([^\s-][^\n]{0,69}|-[^\n]{1,69})\ncontent-[a-z-]{1,40}:", re.IGNORECASE | re.MULTILINE)
+_DASHED = re.compile(rb"^--([^\s-][^\n]{0,69})$", re.MULTILINE)
 _MAIL_FIELDS = frozenset(
     b"from to cc subject date message-id in-reply-to references received return-path sender reply-to mime-version "
     b"content-type content-transfer-encoding content-disposition delivered-to".split()
@@ -67,10 +71,14 @@ class Part:
     end: int
     children: list["Part"] = field(default_factory=list)
 
+    def body(self) -> bytes:
+        """As it came."""
+        return self.raw[self.start : self.end]
+
     def content(self) -> bytes:
         """The body, decoded from its transfer encoding as far as it can be."""
-        body = self.raw[self.start : self.end]
-        encoding = self._encoding()
+        body = self.body()
+        encoding = self.encoding()
         match encoding:
             case "base64":
                 return _base64(body)
@@ -82,8 +90,7 @@ class Part:
 
     def problem(self) -> str | None:
         """Why the body cannot be decoded as its transfer encoding says; None where it can."""
-        body = self.raw[self.start : self.end]
-        encoding = self._encoding()
+        body, encoding = self.body(), self.encoding()
         if encoding == "base64":
             letters = _NO_SPACE.sub(b"", body).rstrip(b"=")
             if len(letters) % 4 == 1 or _NOT_BASE64.search(letters):
@@ -95,7 +102,7 @@ class Part:
             return f"unknown transfer encoding {encoding[:40]!r}"
         return None
 
-    def _encoding(self) -> str:
+    def encoding(self) -> str:
         said = self.headers.first("content-transfer-encoding").decode("latin-1").strip(" \t;\"'").lower()
         return said.replace("quoted printable", "quoted-printable")
 
@@ -132,22 +139,41 @@ class _Reader:
             raise Unreadable("too_deep", f"The mail's parts are nested deeper than {DEPTH_LIMIT}.")
         kind, parameters = media_type(headers.first("content-type"), default)
         part = Part(headers, kind, parameters, self.raw, start, end)
+        if kind.startswith("text/") and depth == 1 and _OPENING.match(self.raw, start, end):
+            part.kind = kind = "multipart/mixed"  # and did not say so
         if kind.startswith("multipart/"):
             inner = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-            for begin, stop in self._split(parameters.get("boundary", ""), start, end):
+            for begin, stop in self._split(parameters, start, end):
                 inner_headers, body = _headers(self.raw, begin, stop)
                 part.children.append(self.part(inner_headers, body, stop, depth + 1, inner))
             if not part.children:  # no boundary, or one that never comes: read it as text
                 part.kind = "text/plain"
         elif kind in ("message/rfc822", "message/global"):
-            inner_headers, body = _headers(self.raw, start, end)
-            part.children.append(self.part(inner_headers, body, end, depth + 1, "text/plain"))
+            part.children.append(self._enclosed(part, depth + 1))
         return part
 
-    def _split(self, boundary: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-        marker = boundary.encode("latin-1", "replace") or self._guess(start, end)
-        if not marker:
-            return
+    def _enclosed(self, part: Part, depth: int) -> Part:
+        """The mail within a mail. Some programs encode it, which they must not."""
+        inner = self
+        if part.encoding() in _PACKED:
+            inner = _Reader(part.content().replace(b"\r\n", b"\n"))
+            inner.parts = self.parts
+        start, end = (part.start, part.end) if inner is self else (0, len(inner.raw))
+        headers, body = _headers(inner.raw, start, end)
+        read = inner.part(headers, body, end, depth, "text/plain")
+        self.parts = inner.parts
+        return read
+
+    def _split(self, parameters: dict[str, str], start: int, end: int) -> Iterator[tuple[int, int]]:
+        named = parameters.get("boundary", "") or unquote(parameters.get("boundary*", "").rpartition("'")[2])
+        places = list(self._between(named.encode("latin-1", "replace"), start, end)) if named else []
+        if places:
+            return iter(places)
+        opening = _OPENING.search(self.raw, start, end)  # of another name than was said
+        opening = opening or (None if named else _DASHED.search(self.raw, start, end))
+        return iter(()) if opening is None else self._between(opening[1].rstrip(), start, end)
+
+    def _between(self, marker: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         begin: int | None = None
         for stop, after, closing in self._delimiters(b"--" + marker, start, end):
             if begin is not None:
@@ -167,11 +193,6 @@ class _Reader:
             if (place == start or self.raw[place - 1 : place] == b"\n") and tail in (b"", b"-", b"--"):
                 yield max(start, place - 1), end if rest < 0 else rest + 1, tail != b""
             place = self.raw.find(line, place + len(line), end)
-
-    def _guess(self, start: int, end: int) -> bytes:
-        """The boundary of a multipart that does not name it: its first line that looks like one."""
-        found = re.compile(rb"^--([^\s-][^\n]{0,69})$", re.MULTILINE).search(self.raw, start, end)
-        return found[1].rstrip() if found else b""
 
 
 def _headers(raw: bytes, start: int, end: int) -> tuple[Headers, int]:
@@ -232,7 +253,7 @@ def _unquoted(value: str) -> str:
 
 
 def _base64(body: bytes) -> bytes:
-    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", body.partition(b"=\n\n")[0])
+    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", body.partition(b"=")[0])  # lists append their footers behind it
     letters = letters[: len(letters) - 1] if len(letters) % 4 == 1 else letters
     try:
         return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))

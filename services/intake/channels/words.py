@@ -47,11 +47,15 @@ _BETWEEN = re.compile(r"(\?=)\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,900})>")
 _COMMENT = re.compile(r"\([^()]*\)")
 _COLON = re.compile(r"\s*:\s*")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # some of them move a terminal's cursor, or worse
+_STATEFUL = ("utf-16", "utf-32", "utf-7", "iso2022", "hz")  # whose letters are never bytes above 127 alone
+_WIDE = re.compile(r"[^\x00-\x7f]")
+SURELY_UTF8 = 4  # letters beyond ASCII: by chance, text of another charset never has as many that are valid UTF-8
 _EARLIEST_DATE = datetime(1980, 1, 1, tzinfo=UTC)
 
 
 def decode(raw: bytes, charset: str = "", otherwise: str = "") -> str:
-    """Text of bytes, whatever they are; NULs and what fits no charset become U+FFFD.
+    """Text of bytes, whatever they are; control characters and what fits no charset become U+FFFD.
 
     ``otherwise`` is the charset to guess where none is given and it is not UTF-8.
     """
@@ -59,8 +63,8 @@ def decode(raw: bytes, charset: str = "", otherwise: str = "") -> str:
     if codec in (None, "cp1252", "utf-8"):  # the usual mistakes: UTF-8 that claims less, and the reverse
         text = _undeclared(raw, _codec(otherwise) or "cp1252")
     else:
-        text = _lenient(raw, codec or "utf-8")
-    return text.replace("\x00", "\ufffd")
+        text = _mislabelled(raw, codec or "utf-8") or _lenient(raw, codec or "utf-8")
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def _codec(charset: str) -> str | None:
@@ -83,6 +87,17 @@ def _undeclared(raw: bytes, guess: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return _lenient(raw, guess)
+
+
+def _mislabelled(raw: bytes, codec: str) -> str:
+    """UTF-8 that claims to be another charset; "" where it is not."""
+    if raw.isascii() or codec.startswith(_STATEFUL):
+        return ""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return ""
+    return text if len(_WIDE.findall(text, 0, 1_000)) >= SURELY_UTF8 else ""
 
 
 def _lenient(raw: bytes, codec: str) -> str:

@@ -215,6 +215,7 @@ class TestAutomatic:
         [
             "Auto-Submitted: auto-replied",
             "Auto-Submitted: auto-generated; x=y",
+            "Auto-Submitted: 4242424242424242",
             "Precedence: bulk",
             "Precedence: JUNK",
             "X-Auto-Response-Suppress: DR, OOF, AutoReply",
@@ -258,6 +259,50 @@ class TestBroken:
     def test_binary(self, raw: bytes) -> None:
         rejected = refused(raw)
         assert (rejected.reason, rejected.salvage, rejected.raw) == ("not_an_email", None, None)
+
+    def test_a_multipart_that_does_not_say_so(self) -> None:
+        parts = "----=_x\nContent-Type: text/html\n\n<p>Hello</p>\n----=_x--"
+        assert read(mail("Content-Type: text/plain\n", parts)).body == "Hello"
+
+    def test_a_boundary_of_another_name(self) -> None:
+        parts = "--other\nContent-Type: text/plain\n\nHello\n--other--"
+        assert read(mail("Content-Type: multipart/mixed; boundary=said\n", parts)).body == "Hello"
+
+    def test_a_boundary_in_pieces(self) -> None:
+        named = "Content-Type: multipart/mixed; boundary*0*=us-ascii''a%2d; boundary*1*=b\n"
+        assert read(mail(named, "--a-b\n\nHello\n--a-b--")).body == "Hello"
+
+    def test_a_mail_within_a_mail_that_is_encoded(self) -> None:
+        inner = base64.b64encode(b"Subject: inner\r\nContent-Type: text/plain\r\n\r\nHello").decode()
+        head = "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n"
+        assert read(mail(head, inner)).body == "Hello"
+
+    def test_mails_within_encoded_mails_are_counted(self) -> None:
+        raw = b"Subject: x\n\nhello"
+        for _ in range(20):
+            raw = b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(raw)
+        assert refused(raw).reason == "too_deep"
+
+    def test_text_that_claims_to_be_base64(self) -> None:
+        assert read(mail("Content-Transfer-Encoding: base64\n", "Hello, where is it?")).body == "Hello, where is it?"
+
+    def test_a_footer_behind_base64(self) -> None:
+        said = base64.b64encode("Grüße".encode()).decode()
+        assert read(mail("Content-Transfer-Encoding: base64\n", f"{said} ignored")).body == "Grüße"
+
+    @pytest.mark.parametrize("charset", ["gb2312", "koi8-r", "windows-1251", "big5", "iso-8859-2"])
+    def test_utf_8_that_claims_to_be_another_charset(self, charset: str) -> None:
+        raw = f"Subject: x\nContent-Type: text/plain; charset={charset}\n\nОплата не прошла".encode()
+        assert read(raw).body == "Оплата не прошла"
+
+    @pytest.mark.parametrize(("charset", "words"), [("gb18030", "联通付款"), ("koi8-r", "Оплата"), ("big5", "付款")])
+    def test_a_charset_that_says_the_truth(self, charset: str, words: str) -> None:
+        raw = f"Subject: x\nContent-Type: text/plain; charset={charset}\n\n".encode() + words.encode(charset)
+        assert read(raw).body == words
+
+    def test_control_characters_are_shown_as_what_cannot_be_read(self) -> None:
+        contact = read("Subject: =?utf-8?q?a=1b[2Jb?=\n\nx\x1b]0;title\x07y\tz")
+        assert (contact.subject, contact.body) == ("a\ufffd[2Jb", "x\ufffd]0;title\ufffdy\tz")
 
     def test_an_empty_mail(self) -> None:
         assert refused("Received: from x\n\n").reason == "empty"
