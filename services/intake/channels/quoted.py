@@ -21,6 +21,8 @@ _FIELD = re.compile(r"[\s>*_]{0,6}([^\W\d_][^:：*\n]{0,24}?)[ \u00a0]?\*?[ \u00
 _RULE = re.compile(r"\s*(?:[-_=*~]{2,}|[-_=*~]+ ).{0,80}?(?:[-_=*~]{2,}|:)?\s*$")
 _FOOTER = re.compile(r"_{30,}\s*$")
 _DATE = re.compile(r"\d{1,4}[-./ 年:]\s?\d{1,2}|\d{1,2}\.? \w{3,}|\w{3,} \d{1,2}")
+_BRACKETED = re.compile(r"[<(][^\s<>()@]{1,64}@[^\s<>()@]{1,200}\.[^\s<>()@]{2,60}[>)]")
+_TIME = re.compile(r"\d{1,2}[:.]\d{2}")
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:\[\]]{1,64}@[^\s<>\"'(),;:\[\]]{1,255}")
 
 
@@ -154,15 +156,20 @@ def _attributes(lines: list[str], at: int, answers: bool) -> bool:
     if not BEGINS.match(lines[at].lstrip(" *_")[:40]) and "@" not in lines[at][:LINE_LIMIT]:
         return False
     joined, end = _joined(lines, at)
-    if not joined or not WROTE.search(joined) or not (_DATE.search(joined) or _ADDRESS.search(joined)):
+    address, date = _ADDRESS.search(joined), _DATE.search(joined)
+    apart = at == 0 or not lines[at - 1].strip()
+    signed = answers and apart and date and _TIME.search(joined) and _BRACKETED.search(joined)  # in any language
+    if not joined or not (signed or (WROTE.search(joined) and (date or address))):
         return False
     after = next((line for line in lines[end + 1 : end + 4] if line.strip()), "")
     if _QUOTE.match(after):  # only what has ``>`` is quoted; see _without_quotes
         return False
+    if signed:
+        return True
     says = joined.rstrip("*_ :：").endswith(("wrote", "schrieb", "écrit", "escribió", "scritto"))
-    if answers and says and _ADDRESS.search(joined):
-        return bool(after) or _DATE.search(joined) is not None  # the quote itself may be gone
-    return bool(BEGINS.match(joined.lstrip(" *_")) and _DATE.search(joined)) and bool(after)
+    if answers and says and address:
+        return bool(after) or date is not None  # the quote itself may be gone
+    return bool(BEGINS.match(joined.lstrip(" *_")) and date) and bool(after)
 
 
 def _joined(lines: list[str], at: int) -> tuple[str, int]:

@@ -72,6 +72,27 @@ def test_answers_between_quotes_are_kept_without_them() -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "tir. 7. okt. 2025 kl. 10:12 skrev Desk <help@desk.example>:",
+        "вт, 7 окт. 2025 г. в 10:12, Desk <help@desk.example>:",
+        "Desk <help@desk.example> 于2025年10月7日周二 10:12写道：",
+        "Desk <help@desk.example>, 7 Eki 2025 Sal, 10:12 tarihinde şunu yazdı:",
+        "ב-יום ג׳, 7 באוק׳ 2025 ב-10:12 מאת Desk <help@desk.example>:",
+        "Vào Th 3, 7 thg 10, 2025 vào lúc 10:12 Desk <help@desk.example> đã viết:",
+    ],
+)
+def test_an_answer_over_an_unmarked_mail_in_any_language(said: str) -> None:
+    found = quoted.split(f"Blue.\n\n{said}\n\nRed or blue?\n", answers=True)
+    assert (found.new, found.quoted) == ("Blue.", f"{said}\n\nRed or blue?")
+
+
+def test_a_log_with_times_and_addresses_is_no_earlier_mail() -> None:
+    log = "It fails:\nMay 29 11:58:43 mx smtpd: from (ann@a.example) refused:\nMay 29 11:58:44 mx smtpd: end"
+    assert quoted.split(log, answers=True).new == log
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "> SELECT 1\ndoes not work",
