@@ -17,8 +17,8 @@ from uuid import UUID
 from sqlalchemy import MetaData
 
 from shared import outbox, telemetry, timers
-from shared.contracts.decision import Decision, Fired, Replan
-from shared.contracts.envelope import Event, EventData
+from shared.contracts.decision import CancelTimer, Decision, Fired, Replan, SetTimer
+from shared.contracts.envelope import Encoded, EventData, Outgoing
 from shared.db import Tx
 from shared.ids import Ids
 from shared.pace import gently
@@ -72,10 +72,19 @@ class Service(Generic[S]):
     decide: Callable[[S, Any, datetime], Decision[S]]
     metadata: MetaData
     first_start: Callable[[Tx, datetime], Any] | None = None  # async; makes the objects of a first start, idempotent
-    # As much of cases as deciding about their fired timers needs; those it leaves out are planned anew, whole, first.
-    load_fired: Callable[[Tx, Sequence[Fired], datetime], Awaitable[Mapping[UUID, S]]] | None = None
+    # Says and writes what ``decide`` would of timers that came due, where less than the whole case tells.
+    announce: Callable[[Tx, Sequence[Fired], datetime], Awaitable["Announced"]] | None = None
     # Asked of the inputs at hand besides the state of their cases; a fixed number of statements.
     learn: Callable[[Tx, Mapping[UUID, S], Sequence["Input"], datetime], Awaitable[Mapping[UUID, S]]] | None = None
+
+
+@dataclass(slots=True)
+class Announced:
+    """What fired timers had to say, written but for this; cases of ``rest`` are planned anew, whole, and decided."""
+
+    events: list[Encoded] = field(default_factory=list)
+    timers: list[tuple[UUID, SetTimer | CancelTimer]] = field(default_factory=list)
+    rest: list[Fired] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +120,12 @@ class Work(Generic[S]):
         await self.tx.send(
             "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING", ids=ordered
         )
-        found = await self.tx.rows(
+        found = await self.tx.records(
             "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
             " ORDER BY case_id FOR UPDATE",
             ids=ordered,
         )
-        self._locked.update((row.case_id, row.sequence) for row in found)
+        self._locked.update((case_id, sequence) for case_id, sequence in found)
 
     def open(self, case_ids: Iterable[UUID]) -> None:
         """Begin cases with fresh ids, which nobody else can know yet: no lock is needed."""
@@ -125,13 +134,13 @@ class Work(Generic[S]):
 
     async def lock_free(self, case_ids: Sequence[UUID]) -> list[UUID]:
         """Lock those of the cases that nobody else holds, and say which."""
-        found = await self.tx.rows(
+        found = await self.tx.records(
             "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
             " ORDER BY case_id FOR UPDATE SKIP LOCKED",
             ids=in_order(set(case_ids)),
         )
-        self._locked.update((row.case_id, row.sequence) for row in found)
-        return [row.case_id for row in found]
+        self._locked.update((case_id, sequence) for case_id, sequence in found)
+        return [case_id for case_id, _ in found]
 
     async def apply(self, inputs: Sequence[Input], known: Mapping[UUID, S] = MappingProxyType({})) -> list[Decision[S]]:
         """Load, decide in the order given, save. Gives one decision per input.
@@ -151,17 +160,15 @@ class Work(Generic[S]):
 
     async def fire(self, fired: Sequence[Fired]) -> None:
         """Decide about timers of locked cases, in the order given; raises what ``apply`` raises."""
-        if self.service.load_fired is None:
+        if self.service.announce is None:
             await self.apply([Input(each.case_id, each) for each in fired])
             return
-        ready = await self.service.load_fired(self.tx, fired, self.now)
-        light = [Input(each.case_id, each) for each in fired if each.case_id in ready]
-        if light:
-            await self._settle(light, ready)
-        rest = [each for each in fired if each.case_id not in ready]
-        if rest:
-            first = [Input(case_id, Replan(case_id)) for case_id in sorted({each.case_id for each in rest})]
-            await self.apply([*first, *(Input(each.case_id, each) for each in rest)])
+        told = await self.service.announce(self.tx, fired, self.now)
+        await self._publish([(data, None) for data in told.events])
+        await self._time(told.timers)
+        if told.rest:
+            first = [Input(case_id, Replan(case_id)) for case_id in in_order({each.case_id for each in told.rest})]
+            await self.apply([*first, *(Input(each.case_id, each) for each in told.rest)])
 
     async def _settle(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         decisions = await self._fold(inputs, before)
@@ -170,10 +177,14 @@ class Work(Generic[S]):
             made.setdefault(each.case_id, []).append(decision)
         changes = [Change(c, before[c], of[-1].state, tuple(of)) for c, of in made.items()]
         await self.service.store.save(self.tx, changes, self.now)
-        await self._publish(inputs, decisions)
-        timed = [(each.case_id, t) for each, d in zip(inputs, decisions, strict=True) for t in d.timers]
-        self.wrote_timers = await timers.write(self.tx, timed, self.partitions) or self.wrote_timers
+        told = zip(inputs, decisions, strict=True)
+        await self._publish([(data, each.traceparent) for each, decision in told for data in decision.events])
+        await self._time([(each.case_id, t) for each, d in zip(inputs, decisions, strict=True) for t in d.timers])
         return decisions
+
+    async def _time(self, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]]) -> None:
+        if changes:
+            self.wrote_timers = await timers.write(self.tx, changes, self.partitions) or self.wrote_timers
 
     async def _fold(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         states, decisions = dict(before), []
@@ -186,16 +197,12 @@ class Work(Generic[S]):
             decisions.append(decision)
         return decisions
 
-    async def _publish(self, inputs: Sequence[Input], decisions: Sequence[Decision[S]]) -> None:
-        outgoing = [
-            self._stamp(data, each.traceparent)
-            for each, decision in zip(inputs, decisions, strict=True)
-            for data in decision.events
-        ]
-        if not outgoing:
+    async def _publish(self, told: Sequence[tuple[EventData | Encoded, str | None]]) -> None:
+        if not told:
             return
+        outgoing = [self._stamp(data, traceparent) for data, traceparent in told]
         self.wrote_events = True
-        concerned = in_order({event.case_id for event in outgoing})
+        concerned = in_order({event.data.case_id for event in outgoing})
         begun = self._opened.intersection(concerned)
         if begun:
             await self.tx.copy(
@@ -217,9 +224,9 @@ class Work(Generic[S]):
             numbers=[self._locked[case_id] for case_id in moved],
         )
 
-    def _stamp(self, data: EventData, traceparent: str | None) -> Event:
+    def _stamp(self, data: EventData | Encoded, traceparent: str | None) -> Outgoing:
         if data.case_id not in self._locked:
             raise LookupError(f"{self.service.card.name} decided an event about case {data.case_id} without its lock")
         self._locked[data.case_id] += 1
         card, parent = self.service.card, telemetry.traceparent() or traceparent
-        return Event(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, parent)
+        return Outgoing(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, parent)

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contracts import catalogue
-from shared.contracts.envelope import Event
+from shared.contracts.envelope import Outgoing
 from shared.db import Tx, from_json, to_json
 from shared.log import partition_of
 from shared.pace import gently
@@ -33,13 +33,12 @@ async def forget(tx: Tx, topic: str, case_ids: Sequence[UUID]) -> None:
         )
 
 
-async def write(tx: Tx, events: Sequence[Event], now: datetime) -> None:
+async def write(tx: Tx, events: Sequence[Outgoing], now: datetime) -> None:
     """Append events in order; one statement."""
     rows = []
     async for event in gently(events):
-        headers, body = catalogue.encode(event)
+        case_id, body = event.data.case_id, event.data.to_json()
         if len(body) > EVENT_LIMIT:
             raise EventTooLarge(f"{event.data.TYPE} has {len(body)} bytes; the limit is {EVENT_LIMIT}")
-        written = to_json([[name, value.decode()] for name, value in headers])
-        rows.append((partition_of(event.case_id, BUCKETS), event.case_id, written, body, now))
+        rows.append((partition_of(case_id, BUCKETS), case_id, to_json(catalogue.headers(event)), body, now))
     await tx.copy("outbox", ("bucket", "case_id", "headers", "body", "written_at"), rows)

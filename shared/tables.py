@@ -41,7 +41,7 @@ def _wire(metadata: MetaData) -> None:
         metadata,
         Column("case_id", Uuid, primary_key=True),
         Column("sequence", BigInteger, nullable=False, server_default="0"),
-        info={"storage": {"fillfactor": 70}},
+        info={"storage": {"fillfactor": 50}},  # every row of a page may move at once
     )
     Table(
         "inbox",

@@ -7,7 +7,6 @@ timer fires, marked ``lagging``.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -136,7 +135,7 @@ class Ticker:
         async with self._runtime.unit() as work:
             work.now = max(work.now, now)
             free = await work.lock_free([each.case_id for each in due])
-            taken = await timers.take(work.tx, due, free, now)
+            taken = await timers.take(work.tx, due, free)
             if not taken:
                 return 0
             stuck = await parked.cases(work.tx, free)
@@ -156,7 +155,7 @@ class Ticker:
 
     def _mark(self, fired: Fired) -> Fired:
         known = self._freshness.until.get(partition_of(fired.case_id, self._runtime.log.partitions))
-        return dataclasses.replace(fired, lagging=True) if known is None or known < fired.due_at else fired
+        return fired._replace(lagging=True) if known is None or known < fired.due_at else fired
 
     async def _fire_singly(self, due: Sequence[Fired], now: datetime, first: Exception) -> int:
         log.warning("firing singly", service=self._card.name, timers=len(due), error=str(first)[:500])

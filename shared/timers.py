@@ -67,20 +67,22 @@ async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) 
     return [Fired(*row) for row in found]
 
 
-async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID], now: datetime) -> list[Fired]:
-    """Remove those of the timers that still stand and are still due, of locked cases; a second look, under the lock."""
+async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID]) -> list[Fired]:
+    """Remove those of the timers that still stand as they were seen, of locked cases; a second look, under the lock."""
+    locked = set(cases)
+    wanted = [each for each in fired if each.case_id in locked]
     found = await tx.records(
-        "DELETE FROM timer t USING unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])) AS n (subject, step)"
-        " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at <= :now"
-        " AND t.case_id = ANY(CAST(:cases AS uuid[]))"
-        " RETURNING t.case_id, t.subject, t.step, t.due_at, t.version",
-        subjects=[each.subject for each in fired],
-        steps=[each.step for each in fired],
-        cases=list(cases),
-        now=now,
+        "DELETE FROM timer t USING unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
+        " CAST(:due AS timestamptz[]), CAST(:versions AS int[])) WITH ORDINALITY"
+        " AS n (subject, step, due_at, version, nth)"
+        " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at = n.due_at AND t.version = n.version"
+        " RETURNING n.nth",
+        subjects=[each.subject for each in wanted],
+        steps=[each.step for each in wanted],
+        due=[each.due_at for each in wanted],
+        versions=[each.version for each in wanted],
     )
-    taken = [Fired(*row) for row in found]
-    return sorted(taken, key=lambda each: (each.due_at, each.subject, each.step))
+    return [wanted[nth - 1] for nth in sorted(nth for (nth,) in found)]
 
 
 async def next_due(tx: Tx) -> datetime | None:

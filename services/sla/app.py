@@ -5,6 +5,7 @@ from services.sla.decide import decide
 from services.sla.model import Case
 from services.sla.store import SlaStore, first_start, metadata, reads
 from services.sla.store.effective import TakingEffect
+from services.sla.store.firing import announce
 from services.sla.store.replan import Replanning
 from shared.batch import Service
 from shared.process import Member
@@ -13,8 +14,7 @@ from shared.service import Assembly, Loop
 
 
 def service() -> Service[Case]:
-    store = SlaStore()
-    return Service(CARD, store, decide, metadata, first_start, store.load_fired)
+    return Service(CARD, SlaStore(), decide, metadata, first_start, announce)
 
 
 def assemble(runtime: Runtime[Case]) -> Assembly:

@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.contracts import assignments, clocks, contacts, pages
-from shared.contracts.envelope import Event, EventData
+from shared.contracts.envelope import Encoded, Event, EventData, Outgoing
 
 TOPICS: Mapping[str, tuple[type[EventData], ...]] = {
     "contacts": (
@@ -65,28 +65,34 @@ class UnknownEvent(ValueError):
     """The bytes are not an event of the catalogue; the text says which header or field is wrong."""
 
 
-def ce_type(data: EventData | type[EventData]) -> str:
+def ce_type(data: EventData | Encoded | type[EventData]) -> str:
     return f"{_PREFIX}{data.TYPE}{_SUFFIX}"
 
 
-def encode(event: Event) -> tuple[Headers, bytes]:
-    """Headers and JSON body of one event. The key on the wire is the case id."""
-    case = str(event.case_id).encode()
-    headers: Headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", str(event.id).encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_type", ce_type(event.data).encode()),
-        ("ce_time", event.data.occurred_at.isoformat().encode()),
+def headers(event: Event | Outgoing) -> list[tuple[str, str]]:
+    """What stands beside the body of an event on the wire."""
+    data = event.data
+    case = str(data.case_id)
+    found = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", str(event.id)),
+        ("ce_source", event.source),
+        ("ce_type", ce_type(data)),
+        ("ce_time", data.occurred_at.isoformat()),
         ("ce_subject", case),
         ("ce_partitionkey", case),
-        ("ce_sequence", f"{event.sequence:020d}".encode()),
-        ("ce_recordedtime", event.recorded_at.isoformat().encode()),
-        ("content-type", b"application/json"),
+        ("ce_sequence", f"{event.sequence:020d}"),
+        ("ce_recordedtime", event.recorded_at.isoformat()),
+        ("content-type", "application/json"),
     ]
     if event.traceparent:
-        headers.append(("traceparent", event.traceparent.encode()))
-    return headers, event.data.__pydantic_serializer__.to_json(event.data)
+        found.append(("traceparent", event.traceparent))
+    return found
+
+
+def encode(event: Event | Outgoing) -> tuple[Headers, bytes]:
+    """Headers and JSON body of one event. The key on the wire is the case id."""
+    return [(name, value.encode()) for name, value in headers(event)], event.data.to_json()
 
 
 def forgotten(topic: str, headers: Sequence[Sequence[str]], body: bytes) -> bytes:

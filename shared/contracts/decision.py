@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from shared.contracts.envelope import Because, EventData
@@ -31,8 +31,7 @@ class CancelTimer:
     step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(NamedTuple):
     """A timer came due; an input of ``decide``. ``lagging``: the service had not read everything up to now."""
 
     case_id: UUID

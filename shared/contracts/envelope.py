@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
@@ -34,6 +34,21 @@ class EventData(BaseModel):
         """The same without the customer's identity and text; what counts and clocks are made of stays."""
         return self
 
+    def to_json(self) -> bytes:
+        return self.__pydantic_serializer__.to_json(self)
+
+
+class Encoded(NamedTuple):
+    """The payload of an event to publish, as JSON already: where very many are made of stored rows."""
+
+    TYPE: str
+    case_id: UUID
+    occurred_at: datetime
+    json: bytes
+
+    def to_json(self) -> bytes:
+        return self.json
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -54,3 +69,16 @@ class Event:
     @property
     def case_id(self) -> UUID:
         return self.data.case_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The same as its publisher writes it."""
+
+    id: UUID
+    source: str
+    topic: str
+    sequence: int
+    recorded_at: datetime
+    data: EventData | Encoded
+    traceparent: str | None = None

@@ -8,24 +8,18 @@ breach that is not over yet; one that is over when we learn of it (kept late) is
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from services.sla.decide import facts, history
+from services.sla.decide import facts, firing, history
 from services.sla.decide.derive import Kept, derive
-from services.sla.decide.sentences import PROMISED, broken
 from services.sla.decide.standing import composed, next_step
 from services.sla.decide.telling import Teller, words
-from services.sla.model import Case, Clock, Firing, Gone, Level, Opening, Promise
+from services.sla.model import Case, Clock, Firing, Gone, Opening, Promise
 from services.sla.model.walk import Walk
-from shared.contracts import clocks as events
-from shared.contracts import duration
 from shared.contracts.contacts import CustomerErased
 from shared.contracts.decision import Decision, Fired, Replan
 from shared.contracts.envelope import Because, Event
-from shared.contracts.words import ClockState
-
-PUNCTUAL = timedelta(seconds=1)  # a timer that fires within this says nothing of being late
 
 
 def decide(case: Case, message: Event | Fired | Replan, now: datetime) -> Decision[Case]:
@@ -133,10 +127,7 @@ def kept(case: Case) -> dict[UUID, Kept]:
 
 
 def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
-    """Announce the highest level that has passed, once: those below it are passed over.
-
-    Asks only for the clock and the case's ``words``, so that a store may load no more than these.
-    """
+    """Announce the highest level that has passed, once."""
     clock = next((each for each in case.clocks if each.id == fired.subject), None)
     if clock is None:
         return _unchanged(case, "The timer's clock is gone.")
@@ -145,18 +136,14 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
     step = next_step(clock)
     if step is None:
         return _unchanged(case, f"The clock is {clock.state}: it has nothing to announce.")
-    if step.due_at > now:
-        early = f"{step.step} is due only at {step.due_at.isoformat()}; the timer is set again."
-        return Decision(case, Because(text=early), timers=(step,))
     if case.words is None:
         return _unchanged(case, "The case was never opened.")
+    told = firing.announcement(firing.due_of(clock), now)
+    if told is None:
+        early = f"{step.step} is due only at {step.due_at.isoformat()}; the timer is set again."
+        return Decision(case, Because(text=early), timers=(step,))
     teller = Teller(case.words, now)
-    if clock.state is ClockState.BREACHED:
-        after = _overdue(clock, fired, teller, now)
-    elif clock.due_at is not None and clock.due_at <= now:
-        after = _breached(clock, fired, teller, now)
-    else:
-        after = _warned(clock, fired, teller, now)
+    after = teller.announce(clock, told, fired.lagging)
     following = next_step(after)
     return Decision(
         replace(case, clocks=tuple(after if each.id == clock.id else each for each in case.clocks)),
@@ -164,65 +151,3 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
         tuple(teller.events),
         () if following is None else (following,),
     )
-
-
-def _breached(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
-    firing = replace(clock.firing, breached_at=clock.due_at, breach_fired_at=now)
-    why = broken(clock)
-    changes = {"state": ClockState.BREACHED, "breached_at": clock.due_at, "firing": firing, "because": why}
-    passed_over = [each for each in clock.levels if _ahead(each, clock)]
-    told = _announced(why, clock.due_at or now, fired, passed_over, now)
-    return teller.announce(clock, changes, events.ClockBreached, lagging=fired.lagging, because=told)
-
-
-def _overdue(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
-    """How far it is over, in the promise's own time; missed levels collapse to the highest."""
-    levels = [each for each in clock.levels if each.share > 1]
-    passed = [each for each in levels if each.share > 1 + (clock.overdue or 0.0) and each.at and each.at <= now]
-    *passed_over, level = passed
-    number = levels.index(level)
-    over = clock.terms.overdue_at[number]
-    firing = replace(clock.firing, overdue_share=over, overdue_fired_at=now)
-    by = clock.terms.within * over
-    text = f"{PROMISED[clock.metric]} is {duration.words(by)} overdue, {over * 100:g} % over. {clock.because.text}"
-    told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
-    more = {"over": over, "level": number + 1, "overdue_by": duration.text(by), "occurred_at": level.at or now}
-    changes = {"overdue": over, "firing": firing}
-    return teller.announce(clock, changes, events.ClockOverdue, lagging=fired.lagging, because=told, **more)
-
-
-def _warned(clock: Clock, fired: Fired, teller: Teller, now: datetime) -> Clock:
-    passed = [each for each in clock.levels if _ahead(each, clock) and each.at is not None and each.at <= now]
-    *passed_over, level = passed
-    firing = replace(clock.firing, warned_share=level.share, warned_fired_at=now)
-    changes = {"warned_at": level.at, "firing": firing}
-    left = clock.terms.within - clock.terms.within * level.share
-    text = (
-        f"{level.share * 100:g} % of the time for {PROMISED[clock.metric].lower()} has passed, "
-        f"{duration.words(left)} is left. {clock.because.text}"
-    )
-    told = _announced(Because(text=text, facts=clock.because.facts), level.at or now, fired, passed_over, now)
-    said = {"share": level.share, "left": duration.text(left)}
-    return teller.announce(clock, changes, events.ClockWarned, **said, lagging=fired.lagging, because=told)
-
-
-def _ahead(level: Level, clock: Clock) -> bool:
-    """Whether it is a warning that was not announced yet."""
-    return level.share < 1 and (
-        clock.warned_at is None or clock.firing.warned_share is None or level.share > clock.firing.warned_share
-    )
-
-
-def _announced(base: Because, at: datetime, fired: Fired, passed_over: list[Level], now: datetime) -> Because:
-    """How late the announcement is, and what it stands for."""
-    late, text = now - at, base.text
-    if late > PUNCTUAL:
-        text += f" This is said {duration.words(late)} late."
-    if fired.lagging:
-        text += " Not everything that happened was read yet."
-    facts = base.facts | {
-        "late_seconds": late.total_seconds(),
-        "lagging": fired.lagging,
-        "passed_over": [level.share for level in passed_over],
-    }
-    return Because(text=text, facts=facts)

@@ -1,7 +1,6 @@
 """Why a clock stands as it does, in sentences that a support specialist understands. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,8 +16,8 @@ from shared.contracts.words import ClockState
 
 MAX_DAYS_TOLD = 6  # a derivation tells this many days one by one
 
-PROMISED = {metric: rule.promised for metric, rule in RULES.items()}
-_RUNS = {metric: f"{what} is due " for metric, what in PROMISED.items()}
+PROMISED: Mapping[str, str] = {metric: rule.promised for metric, rule in RULES.items()}
+_RUNS: Mapping[str, str] = {metric: f"{what} is due " for metric, what in PROMISED.items()}
 _BROKE = "{} was due {}, and has not happened."
 
 
@@ -42,13 +41,9 @@ def because(clock: Clock, why: str = "") -> Because:
     return Because(text=_text(clock, why), facts=facts | {"ended": why} if why else facts)
 
 
-def broken(clock: Clock) -> Because:
-    """What ``because`` says of a running clock once its deadline has passed: the same facts, and nearly its words."""
-    said, opens = clock.because.text, _RUNS[clock.metric]
-    if not said.startswith(opens):  # another version of this program said it
-        return because(replace(clock, state=ClockState.BREACHED))
-    due = said[len(opens) : -1]
-    return Because.model_construct(text=_BROKE.format(PROMISED[clock.metric], due), facts=clock.because.facts)
+def broken(metric: str, said: str) -> str:
+    """What a running clock says once its deadline has passed. ``said``: what it said before."""
+    return _BROKE.format(PROMISED[metric], said.removeprefix(_RUNS[metric]).removesuffix("."))
 
 
 def _facts(clock: Clock) -> dict[str, JsonValue]:

@@ -1,10 +1,12 @@
 """How a clock stands: what follows from the facts, together with what was announced. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from services.sla.decide.derive import Derived
 from services.sla.decide.sentences import because
-from services.sla.model import Case, Clock, Firing, Gone
+from services.sla.model import Case, Clock, Firing, Gone, Level
 from shared.contracts.decision import SetTimer
 from shared.contracts.words import ClockState
 
@@ -88,16 +90,23 @@ def _same_inputs(derived: Derived, was: Clock) -> bool:
 
 def next_step(clock: Clock) -> SetTimer | None:
     """The timer that a running or broken clock waits for; None for any other."""
-    if clock.state is ClockState.BREACHED:
-        over = 1 + (clock.overdue or 0.0)
-        level = next((each for each in clock.levels if each.share > over and each.at is not None), None)
-        if level is None or level.at is None:
-            return None
-        return SetTimer(clock.id, f"{OVERDUE}{level.share - 1:g}", level.at, clock.version)
-    if clock.state is not ClockState.RUNNING or clock.due_at is None:
-        return None
     warned = clock.firing.warned_share if clock.warned_at else None
-    for level in clock.levels:
+    found = step_of(clock.state, clock.due_at, clock.levels, warned, clock.overdue)
+    return None if found is None else SetTimer(clock.id, *found, clock.version)
+
+
+def step_of(
+    state: str, due_at: datetime | None, levels: Sequence[Level], warned: float | None, overdue: float | None
+) -> tuple[str, datetime] | None:
+    """The same of parts of a clock: the step and when it is due. ``warned``, ``overdue``: shares announced last."""
+    if state == ClockState.BREACHED:
+        for level in levels:
+            if level.share > 1 + (overdue or 0.0) and level.at is not None:
+                return f"{OVERDUE}{level.share - 1:g}", level.at
+        return None
+    if state != ClockState.RUNNING or due_at is None:
+        return None
+    for level in levels:
         if level.share < 1 and level.at is not None and (warned is None or level.share > warned):
-            return SetTimer(clock.id, f"{WARN}{level.share:g}", level.at, clock.version)
-    return SetTimer(clock.id, BREACH, clock.due_at, clock.version)
+            return f"{WARN}{level.share:g}", level.at
+    return BREACH, due_at

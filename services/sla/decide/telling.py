@@ -1,11 +1,11 @@
 """What the world is told of a change of clocks: events on ``clocks``, and the timers that stand. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.sla.decide import history
+from services.sla.decide import firing, history
+from services.sla.decide.firing import Announcement
 from services.sla.decide.standing import next_step
 from services.sla.model import Clock, Opening
 from services.sla.model.walk import Walk
@@ -62,7 +62,7 @@ def words(opened: Opening, walk: Walk) -> events.CaseSummary:
     )
 
 
-def _said(clock: Clock) -> dict[str, object]:
+def said(clock: Clock) -> dict[str, Any]:
     """What every event says of its clock."""
     terms = clock.terms
     return {
@@ -117,27 +117,37 @@ class Teller:
 
     def tell(self, clock: Clock, kind: type[events.ClockEvent]) -> Clock:
         """Add one event about the clock, and give the clock with its new version."""
-        if kind is events.ClockBreached:
-            return self.announce(clock, {}, kind)
-        clock = replace(clock, version=clock.version + 1)
-        fields = _said(clock)
+        breach = kind is events.ClockBreached
+        clock = replace(clock, version=clock.version + 1, announced=clock.announced or breach)
+        fields = said(clock)
         fields["occurred_at"] = self._occurred_at(clock, kind)
         if kind in _ENDS.values():
             fields["breached"] = clock.breached_at is not None
+        if breach:
+            fields["fired_at"], fields["summary"] = self._now, self._words
         self.events.append(kind.model_validate(fields))
         return clock
 
-    def announce(
-        self, clock: Clock, changes: Mapping[str, Any], kind: type[events.ClockEvent], **more: object
-    ) -> Clock:
-        """The same of a warning or breach, which changes the clock; ``more``: what the event says besides."""
-        clock = replace(clock, **changes, version=clock.version + 1, announced=True)
-        fields = _said(clock)
-        fields["occurred_at"] = self._occurred_at(clock, kind)
-        fields["fired_at"], fields["summary"] = self._now, self._words
-        fields.update(more)
-        self.events.append(kind.model_validate(fields))
+    def announce(self, clock: Clock, told: Announcement, lagging: bool) -> Clock:
+        """The same of a timer that came due, which changes the clock."""
+        clock = replace(clock, **self._announced(clock, told), version=clock.version + 1, announced=True)
+        because = firing.because(told, clock.because.facts, lagging, self._now)
+        fields = said(clock) | told.more | {"occurred_at": told.at, "because": because, "lagging": lagging}
+        fields |= {"fired_at": self._now, "summary": self._words}
+        self.events.append(told.kind.model_validate(fields))
         return clock
+
+    def _announced(self, clock: Clock, told: Announcement) -> dict[str, Any]:
+        """What of the clock an announcement changes."""
+        if told.kind is events.ClockBreached:
+            fired = replace(clock.firing, breached_at=told.at, breach_fired_at=self._now)
+            because = Because(text=told.said, facts=clock.because.facts)
+            return {"state": ClockState.BREACHED, "breached_at": told.at, "firing": fired, "because": because}
+        if told.kind is events.ClockOverdue:
+            fired = replace(clock.firing, overdue_share=told.share, overdue_fired_at=self._now)
+            return {"overdue": told.share, "firing": fired}
+        fired = replace(clock.firing, warned_share=told.share, warned_fired_at=self._now)
+        return {"warned_at": told.at, "firing": fired}
 
     def _occurred_at(self, clock: Clock, kind: type[events.ClockEvent]) -> datetime:
         at: datetime | None = None
@@ -147,8 +157,6 @@ class Teller:
             at = clock.pauses[-1].since
         elif kind is events.ClockResumed and clock.pauses:
             at = clock.pauses[-1].until
-        elif kind is events.ClockWarned:
-            at = clock.warned_at
         elif kind is events.ClockBreached:
             at = clock.breached_at
         elif kind in _ENDS.values():

@@ -14,7 +14,6 @@ from services.sla.store.configuration import build
 from shared.batch import Change
 from shared.bulk import update, upsert
 from shared.contracts.clocks import CaseSummary
-from shared.contracts.decision import Fired
 from shared.db import Tx
 from shared.pace import gently
 from shared.resources import Configured
@@ -59,33 +58,6 @@ class SlaStore:
                 CaseSummary.model_validate_json(words) if words else None,
             )
         return found
-
-    async def load_fired(self, tx: Tx, fired: Sequence[Fired], now: datetime) -> Mapping[UUID, Case]:
-        """Of each case only the clocks that fire and its words, and only where no edit waits to be planned for it."""
-        found = await tx.records(
-            "WITH v AS MATERIALIZED (SELECT version FROM configuration WHERE one FOR SHARE)"
-            f" SELECT v.version, CAST(f.words AS text), {rows.columns('c')} FROM v CROSS JOIN clock c"
-            " JOIN case_facts f ON f.case_id = c.case_id LEFT JOIN replan r ON r.version = v.version"
-            " WHERE c.id = ANY(CAST(:clocks AS uuid[])) AND f.words IS NOT NULL"
-            " AND (f.planned_with >= v.version OR r.finished_at IS NOT NULL OR c.calendar <> ALL (r.calendars))"
-            " ORDER BY c.case_id, c.metric, c.instance",
-            clocks=[each.subject for each in fired],
-        )
-        if not found:
-            return {}
-        configuration = await self.configuration.at(tx, found[0][0])
-        words: dict[UUID, str] = {}
-        standing: dict[UUID, list[Clock]] = {}
-        async for row in gently(found):
-            clock = rows.clock_of(row[2:])
-            words[clock.case_id] = row[1]
-            standing.setdefault(clock.case_id, []).append(clock)
-        return {
-            case_id: Case(
-                case_id, configuration, clocks=tuple(clocks), words=CaseSummary.model_validate_json(words[case_id])
-            )
-            for case_id, clocks in standing.items()
-        }
 
     async def save(self, tx: Tx, changes: Sequence[Change[Case]], now: datetime) -> None:
         moved = [(change.before, change.after) for change in changes if change.after != change.before]

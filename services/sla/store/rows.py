@@ -35,6 +35,11 @@ def columns(table: str) -> str:
 CLOCK = columns("clock")
 
 
+@lru_cache(maxsize=4096)  # clocks that start together have the same
+def levels(json: str) -> tuple[Level, ...]:
+    return _levels.validate_json(json)
+
+
 def clock_of(row: Sequence[Any]) -> Clock:
     """The clock in a row of ``columns``."""
     clock_id, case_id, metric, instance, state, started_at = row[:6]

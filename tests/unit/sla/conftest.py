@@ -58,7 +58,7 @@ class Sla:
             async with self.runtime.unit() as work:
                 due = await timers.due(work.tx, self.clock.now(), 500, dict.fromkeys(range(8), self.clock.now()))
                 free = await work.lock_free([each.case_id for each in due])
-                taken = await timers.take(work.tx, due, free, self.clock.now())
+                taken = await timers.take(work.tx, due, free)
                 if not taken:
                     return fired
                 await work.fire(taken)
