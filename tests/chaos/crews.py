@@ -16,7 +16,9 @@ def set_up(tocsin: Client) -> None:
         tocsin.put(f"/v1/teams/{crew}", {})
         tocsin.put(f"/v1/people/{crew}-lead", {"email": f"lead@{crew}.example"})
         first = (
-            {"kind": "slack", "channel": f"#{crew}"} if number % 2 else {"kind": "email", "to": [f"all@{crew}.example"]}
+            {"kind": "slack", "channel": f"#{crew}"}
+            if number % 2
+            else {"kind": "email", "to": [f"all@{crew}.example"], "digest": False}
         )
         tocsin.put(f"/v1/destinations/{crew}", first)
         steps = [

@@ -183,7 +183,7 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
             f"case {case_id} was answered in time and paged: {of_case}; its clock: {clocks.get(case_id)}",
         )
     deliveries = {each["id"]: each for each in tocsin.every("/v1/deliveries")}
-    arrived = _arrived(stack.sinks.everything())
+    arrived = _arrived(stack.sinks.told())
     listed = 0
     for key, count in arrived.items():
         delivery = deliveries.get(key)

@@ -66,6 +66,27 @@ class Sinks:
         """Messages seen in a channel of Slack, oldest first: not what is said in threads only, nor changes of them."""
         return [sent for sent in self._slack() if sent.raw["method"] == "chat.postMessage" and _aloud(sent.raw)]
 
+    def told(self) -> list[Sent]:
+        """Every delivery that arrived, also by a digest: that one names many, one a line."""
+        found, drawn = [], set()
+        for line in _lines(self._slack_log):
+            if not line["method"].startswith("chat."):
+                continue
+            keys = _slack_members(line)
+            if line["method"] == "chat.update":
+                keys = [key for key in keys if key not in drawn]
+            elif not keys:
+                found.append(Sent(_at(line), line["channel"], _slack_key(line), _words(line), line))
+            drawn |= set(keys)
+            found += [Sent(_at(line), line["channel"], key, _words(line), line) for key in keys]
+        for line in _lines(self._smtp_log):
+            keys = line["headers"].get("x-tocsin-deliveries", "").split()
+            rows = re.findall(r"^C-\d+: .*$", line.get("plain", ""), re.MULTILINE)
+            texts = rows if len(rows) == len(keys) else [_prose(line)] * len(keys)
+            members = list(zip(keys, texts, strict=True)) or [(_mail_key(line), _prose(line))]
+            found += [Sent(_at(line), line["to"][0], key, text, line) for key, text in members]
+        return found
+
     def mail(self) -> list[Sent]:
         """Mails, oldest first."""
         return [Sent(_at(line), line["to"][0], _mail_key(line), _prose(line), line) for line in _lines(self._smtp_log)]
@@ -108,6 +129,11 @@ def _mail_key(line: dict[str, Any]) -> str:
 def _slack_key(line: dict[str, Any]) -> str:
     found = re.search(r'"delivery_id": ?"([^"]+)"', json.dumps(line))
     return found[1] if found else str(line.get("client_msg_id", ""))
+
+
+def _slack_members(line: dict[str, Any]) -> list[str]:
+    payload = (line.get("metadata") or {}).get("event_payload") or {}
+    return [str(key) for key in payload.get("deliveries", ())]
 
 
 def _words(value: Any) -> str:

@@ -57,12 +57,12 @@ def test_500_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: 
     assert len(numbers) == CONTACTS
 
     def told() -> Counter[str]:
-        return Counter(mail.case_number for mail in embedded.sinks.mail() if mail.to.startswith("all@"))
+        return Counter(mail.case_number for mail in embedded.sinks.told() if mail.to.startswith("all@"))
 
     until(lambda: told().keys() >= numbers, SOON_S, "every one of them is told")
     until_quiet(embedded, tocsin, SOON_S)
     listed = {each["id"]: each["lost"] for each in tocsin.every("/v1/deliveries")}
-    for key, count in Counter(mail.key for mail in embedded.sinks.mail()).items():
+    for key, count in Counter(mail.key for mail in embedded.sinks.told()).items():
         assert count <= 1 + listed[key], "twice, and not listed as perhaps sent twice"
     assert len(list(tocsin.every("/v1/pages"))) == CONTACTS
     assert not differences(ledger(embedded, tocsin))

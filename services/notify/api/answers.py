@@ -98,6 +98,7 @@ class DeliveryAnswer(Answer):
     created_at: datetime
     sent_at: datetime | None
     receipt: str | None
+    digest_id: UUID | None  # the digest that names it
     attempts: list[AttemptAnswer]
 
 

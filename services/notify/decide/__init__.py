@@ -23,7 +23,7 @@ from services.notify.decide.escalate import (
 from services.notify.decide.follow import follow
 from services.notify.decide.steps import advance, reconsider
 from services.notify.model import METRICS, CaseState, Clock, Facts
-from services.notify.model.commands import Act, Claim, Overdue, Recorded, Retry, Unmute
+from services.notify.model.commands import Act, Claim, Overdue, Recorded, Retry, Unmute, Wait
 from services.notify.model.escalation import MAX_LEVEL
 from services.notify.model.specs import On
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
@@ -81,6 +81,8 @@ def decide(state: CaseState, what: Any, now: datetime) -> Decision[CaseState]:
             deliver.claim(d, what)
         case Recorded():
             deliver.recorded(d, what)
+        case Wait():
+            deliver.wait(d, what)
         case Overdue():
             deliver.overdue(d, what)
         case Retry():

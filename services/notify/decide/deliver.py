@@ -10,7 +10,7 @@ from services.notify.decide.lanes import PATIENCE
 from services.notify.decide.steps import forward, next_on_call, nowhere
 from services.notify.decide.telling import Ask, other_way, send
 from services.notify.model import CATCH_ALL, METRICS, QUIET, Attempt, Block, Delivery, Purpose, Target, Way
-from services.notify.model.commands import Claim, Outcome, Overdue, Recorded, Retry, Unmute
+from services.notify.model.commands import Claim, Outcome, Overdue, Recorded, Retry, Unmute, Wait
 from services.notify.model.specs import On
 from services.notify.oncall.targets import again, title
 from shared.contracts.identity import derived, derived_share
@@ -66,6 +66,7 @@ def _take(d: Draft, delivery: Delivery, asked: Claim, message: stages.Outgoing) 
     clock_id = message.clock.id if message.clock else delivery.clock_id
     began = d.now if delivery.since is None or delivery.muted_by else delivery.since
     taken = replace(delivery, clock_id=clock_id, attempts=number, token=asked.token, claimed_until=asked.until)
+    taken = replace(taken, digest_id=asked.digest_id)
     d.put([replace(taken, since=began, muted_by=None)])
     d.say(f"Sending to {title(d.state.configuration, delivery.target)} by {delivery.way}.")
 
@@ -249,6 +250,16 @@ def retry(d: Draft, asked: Retry) -> None:
     d.put([again_])
     d.say(f"{title(d.state.configuration, delivery.target)} is told again by {delivery.way}, as {asked.by} asked.")
     d.write("retried", by=asked.by)
+
+
+def wait(d: Draft, asked: Wait) -> None:
+    """It comes with the next digest."""
+    delivery = d.state.deliveries.get(asked.delivery_id)
+    if delivery is None or not unsent(delivery) or delivery.token is not None or delivery.next_at > d.now:
+        d.say("The delivery is over, or not due.")
+        return
+    _waits(d, delivery, DeliveryState.HELD, asked.reason, asked.until - d.now)
+    d.say(asked.reason)
 
 
 def overdue(d: Draft, asked: Overdue) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.notify.decide.draft import Draft
 from services.notify.decide.lanes import head_start
+from services.notify.decide.storms import grouping
 from services.notify.model import Delivery, Purpose, Target, Way
 from services.notify.model.specs import On
 from shared.contracts.identity import derived
@@ -58,9 +59,15 @@ def queued(d: Draft, ask: Ask, target: str, via: str | None, way: Way) -> Delive
         state=DeliveryState.QUEUED if ask.not_before is None else DeliveryState.HELD,
         created_at=d.now,
         next_at=ask.not_before or d.now,
+        grouping=_grouping(d, ask, target, way),
         head_start=head_start(summary.priority if summary else None, ask.on, ask.purpose),
         reason=ask.reason,
     )
+
+
+def _grouping(d: Draft, ask: Ask, target: str, way: Way) -> str | None:
+    metric = d.state.clocks[ask.clock_id].metric
+    return grouping(d.state.configuration, target, way.kind, ask.purpose, d.page.team, ask.on, metric)
 
 
 def other_way(d: Draft, failed: Delivery, way: Way) -> Delivery:

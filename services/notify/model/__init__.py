@@ -247,6 +247,8 @@ class Delivery:
     created_at: datetime
     next_at: datetime  # not before
     head_start: int = 0  # seconds of waiting that it is spared, by its urgency
+    grouping: str | None = None  # what it may share a digest with
+    digest_id: UUID | None = None  # the digest that names it
     reason: str | None = None  # why it is held, failed or suppressed
     muted_by: UUID | None = None
     silenced_by: UUID | None = None  # the silence that held or suppressed it, also once it is over

@@ -80,11 +80,21 @@ class Unmute:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The sender takes a delivery; nobody else does before ``until``."""
+    """The sender takes a delivery, perhaps for a digest; nobody else does before ``until``."""
 
     delivery_id: UUID
     token: UUID
     until: datetime
+    digest_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A delivery comes later: with the next digest."""
+
+    delivery_id: UUID
+    until: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

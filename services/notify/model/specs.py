@@ -112,6 +112,7 @@ def known_place(country: str | None, subdivision: str | None) -> None:
 class _Destination(Spec):
     label: Label | None = None
     limit: LimitSpec | None = None  # what is usual for its kind, where left out
+    digest: bool = True  # false: each message by itself, also in a storm
     excerpt: bool = True  # false keeps the customer's words out
     time_zone: TimeZone | None = None  # of the readers; the calendar's where left out
     template: Name | None = None  # whose words its messages have; `default`, where there is one

@@ -20,6 +20,7 @@ class Parcel:
     act_url: str | None  # a signed page on which a person acknowledges; None where there is nothing to acknowledge
     at: datetime  # when it is sent
     destination: str | None = None  # its name, where it is not a person's address
+    members: tuple[UUID, ...] = ()  # the deliveries of a digest
     lost_since: datetime | None = None  # an earlier try got no answer: it may have arrived since then
     known_as: str | None = None  # the provider's own name for the address
 

@@ -120,6 +120,8 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
     mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
+    if parcel.members:  # of a digest, in the order of its rows
+        mail["X-Tocsin-Deliveries"] = " ".join(str(each) for each in parcel.members)
     mail.set_content(plain(message, parcel.act_url))
     mail.add_alternative(html(message, parcel.act_url), subtype="html")
     return mail

@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from services.notify.decide.storms import CHANGED
 from services.notify.model import CaseState
 from services.notify.model.commands import Outcome, Recorded
 from services.notify.senders import Finder, Sender
-from services.notify.senders.claiming import MAX_OVERDUE, Claimed, claim, give_up_overdue
-from services.notify.store import lanes
+from services.notify.senders.claiming import MAX_OVERDUE, Claimed, Claiming, Member, give_up_overdue
+from services.notify.senders.recording import of_digest, of_member
+from services.notify.store import digests, lanes
 from services.notify.store.configuration import switch_off
 from shared import points
 from shared.batch import Input
@@ -30,7 +32,7 @@ BUSY_S = 0.02  # while somebody else holds what is due
 RECORD_PAUSES_S = (0.1, 0.3, 1.0, 2.0)  # together less than the margin of a claim
 WAIT_FOR_WORK_S = 1.0  # so that a loop sees that it should stop
 MAX_RECORDS = 200  # answers recorded in one transaction
-LOOK_FOR_OVERDUE = timedelta(seconds=1)
+LOOK_AROUND_EVERY = timedelta(seconds=1)
 SHARE_OF_ONE_WAY = 0.5  # of our senders: Slack down altogether leaves the other half for mail
 
 log = structlog.get_logger()
@@ -46,7 +48,7 @@ class Sending:
         self._claimed: asyncio.Queue[Claimed] = asyncio.Queue()
         self._answered: asyncio.Queue[tuple[Claimed, Outcome]] = asyncio.Queue()
         self._out: Counter[str] = Counter()  # claimed and not recorded, by the kind of lane
-        self._looked: datetime | None = None  # for overdue calls
+        self._looked: datetime | None = None  # around
 
     @property
     def idle(self) -> bool:
@@ -55,7 +57,8 @@ class Sending:
 
     async def claim(self) -> float:
         """Claim what is due, at most as much as there are free senders; gives the seconds to sleep."""
-        await self._give_up_overdue()
+        if await self._look_around():
+            return 0.0
         concurrency = self._runtime.settings.send_concurrency
         free = concurrency - self._out.total()
         share = max(1, int(concurrency * SHARE_OF_ONE_WAY))
@@ -64,28 +67,41 @@ class Sending:
             return BUSY_S
         async with self._runtime.db.transaction() as tx:
             due = await lanes.due(tx, self._runtime.clock.now(), min(free, share), full)
+            due = await digests.gather(tx, due, self._runtime.clock.now()) if due else due
         if not due:
             return BUSY_S if full else IDLE_S
         key = await self._signing_key()
         await points.reach("send.claim")
         async with self._runtime.unit() as work:
-            claimed = await claim(work, due, key, self._runtime.settings)
+            claimed = await Claiming(work, key, self._runtime.settings).claim(due)
         await points.reach("send.claimed")
+        self._hand_out(claimed)
+        return 0.0 if claimed else BUSY_S
+
+    def _hand_out(self, claimed: list[Claimed]) -> None:
         for each in claimed:
             self._out[_kind(each)] += 1
             self._claimed.put_nowait(each)
-        return 0.0 if claimed else BUSY_S
 
-    async def _give_up_overdue(self) -> None:
+    async def _look_around(self) -> bool:
+        """Now and then: calls that waited too long for their lane, and digests whose cases changed; True for those."""
         now = self._runtime.clock.now()
-        if self._looked is not None and now - self._looked < LOOK_FOR_OVERDUE:
-            return
+        if self._looked is not None and now - self._looked < LOOK_AROUND_EVERY:
+            return False
         self._looked = now
         async with self._runtime.db.transaction() as tx:
-            due = await lanes.overdue(tx, now, MAX_OVERDUE)
-        if due:
+            overdue = await lanes.overdue(tx, now, MAX_OVERDUE)
+            stale = await digests.stale(tx, CHANGED, now)
+        if overdue:
             async with self._runtime.unit() as work:
-                await give_up_overdue(work, due)
+                await give_up_overdue(work, overdue)
+        if not stale:
+            return False
+        key = await self._signing_key()
+        async with self._runtime.unit() as work:
+            claimed = await Claiming(work, key, self._runtime.settings).redraw(stale)
+        self._hand_out(claimed)
+        return bool(claimed)
 
     async def send(self) -> float:
         """Take one claimed delivery and send it."""
@@ -123,7 +139,7 @@ class Sending:
         except TimeoutError:
             return Outcome("lost", f"no answer within {timeout_s:g} s")
         except Exception as bug:  # one message that cannot be written must not stop the others; the page goes on
-            log.error("a message could not be sent", delivery_id=str(claimed.delivery_id), exc_info=bug)
+            log.error("a message could not be sent", key=_name(claimed), exc_info=bug)
             return Outcome("lost", f"an error of ours: {type(bug).__name__}")
         return replace(outcome, trouble=claimed.parcel.message.trouble)
 
@@ -156,35 +172,43 @@ class Sending:
                 try:
                     await self._record([each])
                 except Exception as wrong:  # said here; its claim runs out, and it is listed as unanswered
-                    log.error("an answer cannot be recorded", delivery_id=str(each[0].delivery_id), exc_info=wrong)
+                    log.error("an answer cannot be recorded", key=_name(each[0]), exc_info=wrong)
             return
-        for (claimed, outcome), decision in zip(answers, decisions, strict=True):
+        for claimed, outcome in answers:
             if outcome.gone and claimed.parcel is not None and claimed.parcel.destination:
                 async with self._runtime.db.transaction() as tx:
                     await switch_off(tx, claimed.parcel.destination, outcome.detail, self._runtime.clock.now())
-            log.info(
-                "delivery",
-                case_id=str(claimed.case_id),
-                delivery_id=str(claimed.delivery_id),
-                way=claimed.way,
-                outcome=outcome.kind,
-                detail=outcome.detail,
-                because=decision.because.text,
-            )
+        because = {told.delivery_id: decision.because.text for told, decision in decisions}
+        for claimed, outcome in answers:
+            for member in claimed.members:
+                log.info(
+                    "delivery",
+                    case_id=str(member.case_id),
+                    delivery_id=str(member.delivery_id),
+                    digest_id=str(claimed.digest.id) if claimed.digest else None,
+                    way=claimed.way,
+                    outcome=outcome.kind,
+                    detail=outcome.detail,
+                    because=because[member.delivery_id],
+                )
 
-    async def _insist(self, answers: list[tuple[Claimed, Outcome]]) -> list[Decision[CaseState]]:
+    async def _insist(self, answers: list[tuple[Claimed, Outcome]]) -> list[tuple[Member, Decision[CaseState]]]:
         """Record, also over a short absence of the database: an answer that is not recorded is a message twice."""
-        inputs = [Input(c.case_id, Recorded(c.delivery_id, c.token, outcome)) for c, outcome in answers]
+        members = [(each, of_member(claimed, outcome)) for claimed, outcome in answers for each in claimed.members]
+        inputs = [Input(m.case_id, Recorded(m.delivery_id, m.token, outcome)) for m, outcome in members]
         by_lane: dict[str, list[Outcome]] = {}
         for claimed, outcome in answers:
             if claimed.parcel is not None:  # else nobody was asked
                 by_lane.setdefault(claimed.lane, []).append(outcome)
 
-        async def once() -> list[Decision[CaseState]]:
+        async def once() -> list[tuple[Member, Decision[CaseState]]]:
             async with self._runtime.unit() as work:
                 await work.lock([each.case_id for each in inputs])
                 await lanes.answers(work.tx, by_lane, work.now)
-                return await work.apply(inputs)
+                found = [of_digest(c, c.digest, o, work.now) for c, o in answers if c.digest is not None]
+                await digests.record(work.tx, found)
+                decisions = await work.apply(inputs) if inputs else []
+            return [(member, decision) for (member, _), decision in zip(members, decisions, strict=True)]
 
         for pause in RECORD_PAUSES_S:
             try:
@@ -209,3 +233,7 @@ class Sending:
 
 def _kind(claimed: Claimed) -> str:
     return claimed.lane.partition(":")[0]
+
+
+def _name(claimed: Claimed) -> str:
+    return str(claimed.digest.id if claimed.digest else claimed.members[0].delivery_id)

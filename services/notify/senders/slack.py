@@ -134,7 +134,7 @@ def _code(error: SlackApiError) -> str | None:
 def content(parcel: Parcel) -> dict[str, Any]:
     """Everything of a message but where it goes. ``text`` is what a lock screen shows."""
     message = parcel.message
-    metadata = {"event_type": "tocsin_delivery", "event_payload": {"delivery_id": str(parcel.key)}}
+    metadata = {"event_type": "tocsin_delivery", "event_payload": {"delivery_id": str(parcel.key), **_members(parcel)}}
     if message.purpose == Purpose.HISTORY:
         return {"text": escape("\n".join(message.lines), MAX_TEXT), "metadata": metadata}
     return {"text": escape(message.lock, MAX_TEXT), "blocks": draw(message), "metadata": metadata}
@@ -142,3 +142,8 @@ def content(parcel: Parcel) -> dict[str, Any]:
 
 def _posted(parcel: Parcel) -> dict[str, Any]:
     return {**content(parcel), "unfurl_links": False, "unfurl_media": False}
+
+
+def _members(parcel: Parcel) -> dict[str, Any]:
+    """The deliveries of a digest, in the order of its rows."""
+    return {"deliveries": [str(each) for each in parcel.members]} if parcel.members else {}

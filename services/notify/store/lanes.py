@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row
 
 from services.notify.decide.lanes import PATIENCE, TRIP, Lane, Limits, answered
+from services.notify.decide.storms import Waiting
 from services.notify.model import Block
 from services.notify.model.commands import Outcome
 from services.notify.store import tables
+from services.notify.store.digests import waiting_of
 from shared.bulk import insert_new, update
 from shared.db import Tx
 
@@ -25,15 +26,6 @@ _ROOM = (
     f"CAST(least({_TOKENS}, {_WIDTH} -"
     " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now)) AS int)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A delivery that may be sent now, as it looked without a lock."""
-
-    delivery_id: UUID
-    case_id: UUID
-    lane: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +64,12 @@ async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
     )
 
 
-async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Due]:
+async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Waiting]:
     """The first deliveries of every lane that may send, lanes in turn, but for kinds that are full. Unlocked."""
     rows = await tx.rows(
-        "SELECT d.id, d.case_id, d.lane FROM lane l CROSS JOIN LATERAL ("
-        " SELECT q.id, q.case_id, q.lane, q.rank_at, row_number() OVER (ORDER BY q.rank_at, q.id) AS place"
+        "SELECT d.* FROM lane l CROSS JOIN LATERAL ("
+        " SELECT q.id, q.case_id, q.lane, q.grouping, q.attempts, q.digest_id, q.rank_at,"
+        " row_number() OVER (ORDER BY q.rank_at, q.id) AS place"
         " FROM delivery q WHERE q.lane = l.name"
         " AND q.state IN ('queued', 'held', 'unknown') AND q.next_at <= :now"
         " AND (q.claimed_until IS NULL OR q.claimed_until <= :now) ORDER BY q.rank_at, q.id"
@@ -88,7 +81,7 @@ async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Du
         limit=limit,
         full=sorted(full),
     )
-    return [Due(row.id, row.case_id, row.lane) for row in rows]
+    return [waiting_of(row) for row in rows]
 
 
 async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
@@ -169,10 +162,11 @@ async def block(tx: Tx, blocks: Mapping[str, Block]) -> None:
     )
 
 
-async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Due, str]]:
+async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Waiting, str]]:
     """Calls that waited long for a lane that takes nothing now, and why it does not; unlocked."""
     rows = await tx.rows(
-        "SELECT d.id, d.case_id, d.lane, l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
+        "SELECT d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id,"
+        " l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
         " WHERE l.blocked_until > :now AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :long_ago"
         " AND d.token IS NULL AND d.purpose = 'call' AND d.target <> 'catch-all'"
         " ORDER BY d.rank_at, d.id LIMIT :limit",
@@ -180,7 +174,7 @@ async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Due, str]]:
         long_ago=now - PATIENCE,
         limit=limit,
     )
-    return [(Due(row.id, row.case_id, row.lane), row.blocked_reason or "") for row in rows]
+    return [(waiting_of(row), row.blocked_reason or "") for row in rows]
 
 
 async def every(tx: Tx, now: datetime, after: str, limit: int) -> Sequence[Row[Any]]:

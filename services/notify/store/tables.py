@@ -149,6 +149,8 @@ delivery = Table(
     Column("created_at", _when, nullable=False),
     Column("next_at", _when, nullable=False),
     Column("head_start", Integer, nullable=False),
+    Column("grouping", Text),
+    Column("digest_id", Uuid),
     Column("rank_at", _when, nullable=False),  # next_at without the head start: the order within its lane
     Column("reason", Text),
     Column("muted_by", Uuid),
@@ -173,6 +175,8 @@ delivery = Table(
         "case_id",
         postgresql_where=_busy,
     ),
+    Index("delivery_lane_since", "lane", "since", "id"),
+    Index("delivery_digest", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
     Index("delivery_lane_busy", "lane", "claimed_until", postgresql_where=text("claimed_until IS NOT NULL")),
     Index("delivery_muted", "muted_by", postgresql_where=text("muted_by IS NOT NULL")),
     Index("delivery_silenced", "silenced_by", "created_at", "id", postgresql_where=text("silenced_by IS NOT NULL")),
@@ -188,6 +192,27 @@ attempt = Table(
     Column("ended_at", _when),
     Column("outcome", Text),  # sent, found (an earlier try had arrived), later, lost, refused; null while it is out
     Column("detail", Text),
+)
+
+# One message that names many cases; written under the lock of its lane.
+digest = Table(
+    "digest",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("grouping", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("opened_at", _when, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("receipt", Text),
+    Column("lost", Integer, nullable=False),
+    Column("drawn_at", _when),  # as it stands at the provider
+    Column("next_at", _when, nullable=False),  # drawn again not before then
+    Column("token", Uuid),
+    Column("claimed_until", _when),
+    Index("digest_lane", "lane", "grouping", "opened_at", "id"),
+    Index("digest_opened", "opened_at", "id"),
 )
 
 # One address that messages go to. The row is locked by whoever claims from it, so replicas share its limits.

@@ -47,6 +47,8 @@ async def test_a_breach_pages_the_channel_then_the_person_and_an_acknowledgement
 async def test_nobody_is_told_twice_when_two_replicas_send(
     notify: Running, embedded: str, slack: Slack, mail: Mail
 ) -> None:
+    spec = {"kind": "email", "to": ["desk@example.com"], "digest": False}
+    await notify.ok("PUT", "/v1/destinations/desk", spec)
     other = await Running.join(embedded, slack, mail, notify.clock.now())
     cases = [derived("case", n) for n in range(12)]
     await notify.tell(

@@ -1,0 +1,152 @@
+"""Digests and what waits to join them. Written only under the lock of their lane."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from services.notify.decide.storms import MAX_CASES, OPEN_FOR, WINDOW, Digest, Key, Past, Waiting
+from services.notify.store import tables
+from shared.bulk import upsert
+from shared.db import Tx
+
+REDRAWN_FOR = timedelta(days=1)  # the news of its cases reach a digest so long
+MAX_REDRAWN = 20  # at once
+_NEWS = "('acknowledged', 'resolved', 'snoozed', 'reopened', 'team')"
+
+
+async def gather(tx: Tx, heads: Sequence[Waiting], now: datetime) -> list[Waiting]:
+    """What waits with each of the heads, in the order of their lanes; unlocked."""
+    keys = sorted({(each.lane, each.grouping) for each in heads if each.grouping is not None})
+    rows = await tx.rows(
+        "SELECT q.* FROM unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
+        " CROSS JOIN LATERAL (SELECT d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.rank_at"
+        " FROM delivery d WHERE d.lane = k.lane AND d.grouping = k.grouping"
+        " AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :now"
+        " AND (d.claimed_until IS NULL OR d.claimed_until <= :now) ORDER BY d.rank_at, d.id LIMIT :limit) q"
+        " ORDER BY q.rank_at, q.id",
+        lanes=[lane for lane, _ in keys],
+        groupings=[grouping for _, grouping in keys],
+        now=now,
+        limit=MAX_CASES + 1,
+    )
+    known = {each.delivery_id for each in heads}
+    return [*heads, *(waiting_of(row) for row in rows if row.id not in known)]
+
+
+def waiting_of(row: Row[Any]) -> Waiting:
+    return Waiting(row.id, row.case_id, row.lane, row.grouping, row.attempts, row.digest_id)
+
+
+async def past(tx: Tx, keys: Iterable[Key], now: datetime) -> dict[Key, Past]:
+    """What locked lanes were lately sent of each grouping."""
+    ordered = sorted(set(keys))
+    rows = await tx.rows(
+        "SELECT k.lane AS key_lane, k.grouping AS key_grouping, a.alone, g.*,"
+        " (SELECT count(*) FROM delivery m WHERE m.digest_id = g.id) AS members"
+        " FROM unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
+        " CROSS JOIN LATERAL (SELECT count(*) AS alone FROM delivery d WHERE d.lane = k.lane"
+        "  AND d.grouping = k.grouping AND d.since > :recently AND d.digest_id IS NULL AND d.attempts > 0) a"
+        " LEFT JOIN LATERAL (SELECT * FROM digest x WHERE x.lane = k.lane AND x.grouping = k.grouping"
+        "  AND x.opened_at > :open ORDER BY x.opened_at DESC, x.id DESC LIMIT 1) g ON true"
+        " ORDER BY k.lane, k.grouping",
+        lanes=[lane for lane, _ in ordered],
+        groupings=[grouping for _, grouping in ordered],
+        recently=now - WINDOW,
+        open=now - OPEN_FOR,
+    )
+    return {(r.key_lane, r.key_grouping): Past(r.alone, digest_of(r) if r.id else None) for r in rows}
+
+
+def digest_of(row: Row[Any]) -> Digest:
+    return Digest(
+        row.id, row.lane, row.grouping, row.way, row.target, row.opened_at, row.members, row.receipt, row.lost,
+        row.token, row.claimed_until, row.closed,
+    )  # fmt: skip
+
+
+async def take(tx: Tx, taken: Sequence[Digest], until: datetime) -> None:
+    """These digests are being sent, each by its token."""
+    rows = [
+        {
+            "id": digest.id,
+            "lane": digest.lane,
+            "grouping": digest.grouping,
+            "way": digest.way,
+            "target": digest.target,
+            "opened_at": digest.opened_at,
+            "closed": False,
+            "receipt": digest.receipt,
+            "lost": digest.lost,
+            "next_at": until,
+            "token": digest.token,
+            "claimed_until": until,
+        }
+        for digest in taken
+    ]
+    await upsert(tx, tables.digest, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of sending a digest, fenced by its token. None leaves what is known as it is."""
+
+    id: UUID
+    token: UUID | None
+    receipt: str | None
+    lost: int
+    closed: bool
+    drawn_at: datetime | None
+    next_at: datetime
+
+
+async def record(tx: Tx, answers: Sequence[Answered]) -> None:
+    if not answers:
+        return
+    await tx.run(
+        "UPDATE digest g SET receipt = coalesce(n.receipt, g.receipt), lost = g.lost + n.lost, closed = n.closed,"
+        " drawn_at = coalesce(n.drawn_at, g.drawn_at), next_at = n.next_at, token = NULL, claimed_until = NULL"
+        " FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:receipts AS text[]), CAST(:lost AS int[]),"
+        " CAST(:closed AS bool[]), CAST(:drawn AS timestamptz[]), CAST(:next AS timestamptz[]))"
+        " AS n (id, token, receipt, lost, closed, drawn_at, next_at) WHERE g.id = n.id AND g.token = n.token",
+        ids=[each.id for each in answers],
+        tokens=[each.token for each in answers],
+        receipts=[each.receipt for each in answers],
+        lost=[each.lost for each in answers],
+        closed=[each.closed for each in answers],
+        drawn=[each.drawn_at for each in answers],
+        next=[each.next_at for each in answers],
+    )
+
+
+async def members(tx: Tx, digest_ids: Sequence[UUID]) -> dict[UUID, list[tuple[UUID, UUID]]]:
+    """The cases and deliveries that reached their readers in these digests, in order."""
+    rows = await tx.rows(
+        "SELECT digest_id, case_id, id FROM delivery WHERE digest_id = ANY(CAST(:ids AS uuid[])) AND state = 'sent'"
+        " ORDER BY sent_at, rank_at, id",
+        ids=list(digest_ids),
+    )
+    found: dict[UUID, list[tuple[UUID, UUID]]] = {}
+    for row in rows:
+        found.setdefault(row.digest_id, []).append((row.case_id, row.id))
+    return found
+
+
+async def stale(tx: Tx, ways: Iterable[str], now: datetime) -> list[Digest]:
+    """Digests of which a case changed since they were drawn; unlocked."""
+    rows = await tx.rows(
+        "SELECT g.*, (SELECT count(*) FROM delivery m WHERE m.digest_id = g.id) AS members FROM digest g"
+        " WHERE g.opened_at > :since AND g.way = ANY(CAST(:ways AS text[])) AND g.receipt IS NOT NULL"
+        " AND NOT g.closed AND g.next_at <= :now AND (g.claimed_until IS NULL OR g.claimed_until <= :now)"
+        " AND EXISTS (SELECT FROM delivery m JOIN page_entry e ON e.page_id = m.page_id"
+        f"  WHERE m.digest_id = g.id AND e.at > g.drawn_at AND e.kind IN {_NEWS})"
+        " ORDER BY g.opened_at, g.id LIMIT :limit",
+        since=now - REDRAWN_FOR,
+        ways=sorted(ways),
+        now=now,
+        limit=MAX_REDRAWN,
+    )
+    return [digest_of(row) for row in rows]
