@@ -11,6 +11,7 @@ _PATTERN = re.compile(
 MAX = timedelta(days=366 * 5)
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str, business: bool = False) -> timedelta:
     """``PT1H30M`` → 90 minutes. Raises ``ValueError`` saying what to write instead.
 

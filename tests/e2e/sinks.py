@@ -91,6 +91,10 @@ class Sinks:
         """Mails, oldest first."""
         return [Sent(_at(line), line["to"][0], _mail_key(line), _prose(line), line) for line in _lines(self._smtp_log)]
 
+    def calls(self) -> list[Sent]:
+        """What was posted to Slack or changed there, in the order of arrival."""
+        return self._slack()
+
     def everything(self) -> list[Sent]:
         """Also what is said in threads, and changes of earlier messages."""
         return [*self._slack(), *self.mail()]

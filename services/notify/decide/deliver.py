@@ -157,10 +157,13 @@ def _waits(d: Draft, delivery: Delivery, state: DeliveryState, reason: str, wait
 
 
 def backoff(delivery: Delivery, tries: int) -> timedelta:
-    """Half to the whole of a doubling pause. The jitter follows from the ids, so that replicas and replays agree."""
+    """Half to the whole of a doubling pause. The jitter follows from the ids, so that replicas and replays agree.
+
+    What a digest names comes due together again.
+    """
     doublings: int = 2 ** min(tries - 1, 20)
     pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * doublings)
-    return pause * (0.5 + derived_share(delivery.id, "jitter", tries) / 2)
+    return pause * (0.5 + derived_share(delivery.digest_id or delivery.id, "jitter", tries) / 2)
 
 
 def _fail(d: Draft, delivery: Delivery, why: str) -> None:

@@ -112,6 +112,8 @@ def _perhaps(delivery: Delivery) -> str:
 
 def _difference(before: Page | None, after: Page | None) -> Iterable[SetTimer | CancelTimer]:
     """The timers to change so that those of ``before`` become those of ``after``."""
+    if before is after:
+        return
     stood, wanted = timers(before), timers(after)
     if before is not None and (after is None or after.id != before.id) and stood:
         yield CancelTimer(before.id)

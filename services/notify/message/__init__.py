@@ -19,7 +19,7 @@ from services.notify.model.threads import root_of
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.words import PageState
 
-__all__ = ["Message", "Row", "build", "cut"]
+__all__ = ["Message", "Row", "build", "cut", "link"]
 
 MAX_SUBJECT = 90  # characters of the customer's words in a headline
 MAX_QUOTE = 220

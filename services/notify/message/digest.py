@@ -24,7 +24,7 @@ def _digest(messages: Sequence[Message], about: str, number: int, of: int) -> Me
     calling = sum(not row.over for row in rows)
     over = len(rows) - calling
     part = f" ({number} of {of})" if of > 1 else ""
-    count = f"{calling} {'case needs' if calling == 1 else 'cases need'} an answer" if calling else "Every case is over"
+    count = f"{calling} {'case needs' if calling == 1 else 'cases need'} an answer" if calling else _all_over(over)
     headline = f"{count} in {about}{part}"
     named = ", ".join(row.number for row in rows[:3]) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
     context = (f"{len(rows)} cases", *([f"{over} over"] if over else []))
@@ -45,6 +45,10 @@ def _digest(messages: Sequence[Message], about: str, number: int, of: int) -> Me
         rows=rows,
         facts={**first.facts, "cases": [each.facts for each in messages]},
     )
+
+
+def _all_over(over: int) -> str:
+    return f"All {over} cases are over" if over > 1 else "The case is over"
 
 
 def _row(message: Message) -> Row:

@@ -24,8 +24,9 @@ _GIVEN = frozenset({Metric.FIRST_REPLY, Metric.NEXT_REPLY, Metric.UPDATE})
 
 def cut(text: str, limit: int) -> str:
     """The customer's words on one line, without control or direction characters, at most ``limit`` characters."""
-    line = " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
-    line = line.translate(_UNDIRECTED)
+    if not text.isprintable():  # most text is, and costs nothing more
+        text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text).translate(_UNDIRECTED)
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

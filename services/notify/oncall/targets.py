@@ -10,6 +10,7 @@ from services.notify import oncall
 from services.notify.model import CATCH_ALL, Configuration, Policy, Target, Way
 from services.notify.model.escalation import DEFAULT_POLICY
 from services.notify.model.specs import (
+    CONSOLE,
     DEFAULT,
     DEFAULT_DESTINATION,
     AnyDestination,
@@ -175,8 +176,8 @@ def again(configuration: Configuration, key: str) -> Target | str:
 
 def address(configuration: Configuration, key: str, way: str, catch_all: str) -> AnyDestination | str:
     """Where to send, as configured now, or why nowhere. ``catch_all`` is a destination's name or an email address."""
-    if way == CATCH_ALL:
-        return named(configuration, catch_all) or _written(catch_all)
+    if key == CATCH_ALL:
+        return DEFAULT_DESTINATION if way == CONSOLE else named(configuration, catch_all) or _written(catch_all)
     kind, _, name = key.partition(":")
     if kind == "person" and (spec := configuration.people.get(name)) is not None:
         if way == "slack" and spec.slack_user:
@@ -184,8 +185,6 @@ def address(configuration: Configuration, key: str, way: str, catch_all: str) ->
         if way == "email" and spec.email:
             return EmailSpec(kind="email", to=(spec.email,))
         return f"{name} is not reached by {way} any more"
-    if key == CATCH_ALL:
-        return DEFAULT_DESTINATION
     return named(configuration, name) or f"there is no destination {name}"
 
 

@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.notify.decide.storms import Bundle, Digest, Plan, Waiting, plan
+from services.notify.decide.storms import DIGESTED, Bundle, Digest, Plan, Waiting, plan
 from services.notify.message import build
 from services.notify.message.templates import worded
-from services.notify.model import CaseState
+from services.notify.model import CATCH_ALL, CaseState
 from services.notify.model.commands import Claim, Overdue, Wait
 from services.notify.oncall.targets import address
 from services.notify.senders import Parcel, links
 from services.notify.senders.drawing import draw
 from services.notify.store import digests, lanes
+from services.notify.store.configuration import kind_of
 from shared.batch import Input, Work
 from shared.contracts.decision import Decision
-from shared.contracts.identity import derived
+from shared.db import Tx
 from shared.settings import Settings
 
 RECORD_MARGIN = timedelta(seconds=5)  # to record an answer before the claim runs out
+EMAIL = "email"  # what a catch-all is that is written as an address
 MAX_OVERDUE = 200  # given up in one transaction
 
 
@@ -47,6 +49,32 @@ class Claimed:
     digest: Digest | None = None
 
 
+Taken = tuple[Member, CaseState]  # with its case as it was claimed
+
+
+async def choose(tx: Tx, now: datetime, limit: int, full: Sequence[str], catch_all: str) -> list[Waiting]:
+    """What may leave now, or is to wait for a digest: a first look, unlocked."""
+    heads, room = await lanes.due(tx, now, limit, full)
+    grouped = [each.key for each in heads if each.grouping is not None]
+    if not grouped:
+        return heads
+    known, often = await digests.past(tx, grouped, now), Counter(grouped)
+    more = [key for key in often if often[key] > 1 or known[key].alone or known[key].digest is not None]
+    gathered = await digests.gather(tx, more, now) if more else []
+    waiting = list({each.delivery_id: each for each in (*heads, *gathered)}.values())
+    waiting = await _read_by(tx, waiting, catch_all)
+    return plan(waiting, known, await digests.tried(tx, waiting), room, now).concerned
+
+
+async def _read_by(tx: Tx, waiting: list[Waiting], catch_all: str) -> list[Waiting]:
+    """With what readers of the catch-all use in place of its name; what is no channel of people goes out alone."""
+    if not any(each.way == CATCH_ALL for each in waiting):
+        return waiting
+    way = await kind_of(tx, catch_all) or EMAIL
+    same = {"way": way} if way in DIGESTED else {"grouping": None}
+    return [replace(each, **same) if each.way == CATCH_ALL else each for each in waiting]
+
+
 class Claiming:
     """One claim: a transaction's worth. ``key`` signs the links on which people act."""
 
@@ -56,51 +84,49 @@ class Claiming:
         self._until = self._begin_by + timedelta(seconds=settings.send_timeout_s) + RECORD_MARGIN
         self._rooms: dict[str, lanes.Room] = {}
 
-    async def claim(self, due: Sequence[Waiting]) -> list[Claimed]:
+    async def claim(self, chosen: Sequence[Waiting]) -> list[Claimed]:
         """Claim those whose case and lane nobody else holds, as far as their lanes have room."""
         work = self._work
-        ours = set(await work.lock_free([each.case_id for each in due]))
-        self._rooms = await lanes.lock(work.tx, [each.lane for each in due], work.now)
-        waiting = [each for each in due if each.case_id in ours and each.lane in self._rooms]
-        past = await digests.past(work.tx, ((w.lane, w.grouping) for w in waiting if w.grouping), work.now)
-        planned = plan(waiting, past, {lane: room.free for lane, room in self._rooms.items()}, work.now)
-        made = await self._apply(planned)
-        taken = [await self._digest(*each) if each[0].together else self._single(*each) for each in made if each[1]]
-        await self._spend(taken)
+        ours = set(await work.lock_free([each.case_id for each in chosen]))
+        self._rooms = await lanes.lock(work.tx, [each.lane for each in chosen], work.now)
+        waiting = [each for each in chosen if each.case_id in ours and each.lane in self._rooms]
+        past = await digests.past(work.tx, (each.key for each in waiting if each.grouping is not None), work.now)
+        tried = await digests.tried(work.tx, waiting)
+        free = {lane: room.free for lane, room in self._rooms.items()}
+        planned = plan(waiting, past, tried, free, work.now)
+        made = [each for each in await self._apply(planned) if each[1]]
+        taken = [self._single(*each) for each in made if each[0].digest is None]
+        taken += await self._digests([(b.digest, of) for b, of in made if b.digest is not None])
+        await self._spend(taken, planned.opened)
         return taken
 
     async def redraw(self, stale: Sequence[Digest]) -> list[Claimed]:
         """Digests whose cases changed are drawn again, in place."""
-        self._rooms = await lanes.lock(self._work.tx, [digest.lane for digest in stale], self._work.now)
-        taken = []
-        for digest in stale:
-            room = self._rooms.pop(digest.lane, None)  # one of a lane at once
-            if room is not None:
-                taken.append(await self._digest(Bundle(digest.lane, (), True, digest), []))
+        rooms = self._rooms = await lanes.lock(self._work.tx, [digest.lane for digest in stale], self._work.now)
+        one_a_lane = {digest.lane: digest for digest in stale if digest.lane in rooms}
+        taken = await self._digests([(digest, []) for digest in one_a_lane.values()])
         await self._spend(taken)
         return taken
 
-    async def _spend(self, taken: Sequence[Claimed]) -> None:
+    async def _spend(self, taken: Sequence[Claimed], opened: Sequence[Digest] = ()) -> None:
         work = self._work
-        if not taken:
-            return
-        await lanes.spend(work.tx, Counter(each.lane for each in taken), work.now)
-        await digests.take(work.tx, [each.digest for each in taken if each.digest], self._until)
+        if taken:
+            await lanes.spend(work.tx, Counter(each.lane for each in taken), work.now)
+        await digests.take(work.tx, [*opened, *(each.digest for each in taken if each.digest)], self._until)
 
-    async def _apply(self, planned: Plan) -> list[tuple[Bundle, list[tuple[Member, CaseState]]]]:
+    async def _apply(self, planned: Plan) -> list[tuple[Bundle, list[Taken]]]:
         """Decide about all that leaves or waits; gives the bundles with those of their members that are wanted."""
         work, inputs, chosen = self._work, [], []
         for bundle in planned.bundles:
-            digest_id = _digest_id(bundle) if bundle.together else None
             for each in bundle.members:
                 member = Member(each.case_id, each.delivery_id, work.ids.new())
                 chosen.append((bundle, member))
+                digest_id = bundle.digest.id if bundle.digest is not None else None
                 inputs.append(Input(each.case_id, Claim(each.delivery_id, member.token, self._until, digest_id)))
-        for each, until in planned.later:
-            reason = "It comes with the next digest: a mail about the others left just before it"
-            inputs.append(Input(each.case_id, Wait(each.delivery_id, until, reason)))
+        for hold in planned.holds:
+            inputs.append(Input(hold.each.case_id, Wait(hold.each.delivery_id, hold.until, hold.reason)))
         decisions: list[Decision[CaseState]] = await work.apply(inputs) if inputs else []
-        found: dict[int, list[tuple[Member, CaseState]]] = {}
+        found: dict[int, list[Taken]] = {}
         for (bundle, member), decision in zip(chosen, decisions, strict=False):  # those that wait come after
             if decision.state.deliveries[member.delivery_id].token == member.token:
                 found.setdefault(id(bundle), []).append((member, decision.state))
@@ -127,44 +153,42 @@ class Claiming:
         parcel = Parcel(delivery.id, message, found, act_url, now, _place(delivery.target), (), lost_since, known_as)
         return replace(claimed, way=found.kind, parcel=parcel)
 
-    async def _digest(self, bundle: Bundle, taken: list[tuple[Member, CaseState]]) -> Claimed:
-        """One message that names all: those that were in it, and those that join."""
+    async def _digests(self, asked: Sequence[tuple[Digest, list[Taken]]]) -> list[Claimed]:
+        """One message each that names all: those that were in it, and those that join."""
         work, now = self._work, self._work.now
-        old = (await digests.members(work.tx, [bundle.digest.id])).get(bundle.digest.id, []) if bundle.digest else []
-        states = dict(await work.service.store.load(work.tx, sorted({case_id for case_id, _ in old}), now))
-        states |= {member.case_id: state for member, state in taken}
-        everyone = [*old, *((member.case_id, member.delivery_id) for member, _ in taken)]
-        digest = self._opened(bundle, taken)
-        claimed = Claimed(
-            tuple(member for member, _ in taken), digest.way, bundle.lane, now, self._begin_by, None, digest=digest
-        )
-        configuration = states[everyone[0][0]].configuration
+        before = await digests.members(work.tx, [digest.id for digest, _ in asked if digest.receipt is not None])
+        cases = {case_id for of in before.values() for case_id, _ in of}
+        states = dict(await work.service.store.load(work.tx, sorted(cases), now)) if cases else {}
+        found = []
+        for digest, taken in asked:
+            known = states | {member.case_id: state for member, state in taken}
+            everyone = [*before.get(digest.id, []), *((member.case_id, member.delivery_id) for member, _ in taken)]
+            if everyone:
+                named = [(known[case_id], delivery_id) for case_id, delivery_id in everyone]
+                found.append(self._digest(digest, [member for member, _ in taken], named))
+        return found
+
+    def _digest(self, digest: Digest, members: Sequence[Member], named: Sequence[tuple[CaseState, UUID]]) -> Claimed:
+        now, gone = self._work.now, digest.token is not None  # a claim that never came back may have arrived
+        digest = replace(digest, token=self._work.ids.new(), lost=digest.lost + gone)
+        claimed = Claimed(tuple(members), digest.way, digest.lane, now, self._begin_by, None, digest=digest)
+        configuration = named[0][0].configuration
         found = address(configuration, digest.target, digest.way, self._settings.catch_all)
         if isinstance(found, str):
             return replace(claimed, trouble=found)
-        message = draw([(states[case_id], delivery_id) for case_id, delivery_id in everyone], digest, now)
+        try:
+            message = draw(named, digest, now)
+        except LookupError as over:
+            return replace(claimed, trouble=str(over))
+        act_url = None
+        if message.can_acknowledge:
+            signed = links.sign(self._key, digest.id, digest.target, now)
+            act_url = f"{self._settings.url}/v1/digests/{digest.id}/action?token={signed}"
         lost_since = digest.opened_at if digest.lost and digest.receipt is None else None
-        ids = tuple(delivery_id for _, delivery_id in everyone)
-        place, known_as = _place(digest.target), None
-        parcel = Parcel(digest.id, message, found, None, now, place, ids, lost_since, known_as)
-        return replace(claimed, parcel=parcel)
-
-    def _opened(self, bundle: Bundle, taken: Sequence[tuple[Member, CaseState]]) -> Digest:
-        """The digest with a token of its own. A claim before this one that never came back may have arrived."""
-        token = self._work.ids.new()
-        if bundle.digest is not None:
-            gone = bundle.digest.token is not None
-            return replace(bundle.digest, token=token, lost=bundle.digest.lost + gone)
-        first = bundle.members[0]
-        delivery = next(state.deliveries[m.delivery_id] for m, state in taken)
-        return Digest(
-            _digest_id(bundle), first.lane, first.grouping or "", delivery.way, delivery.target, self._work.now,
-            token=token,
-        )  # fmt: skip
-
-
-def _digest_id(bundle: Bundle) -> UUID:
-    return bundle.digest.id if bundle.digest else derived(bundle.lane, "digest", bundle.members[0].delivery_id)
+        ids = tuple(delivery_id for _, delivery_id in named)
+        place, known_as = _place(digest.target), self._rooms[digest.lane].known_as
+        parcel = Parcel(digest.id, message, found, act_url, now, place, ids, lost_since, known_as)
+        return replace(claimed, way=found.kind, parcel=parcel)
 
 
 def _place(target: str) -> str | None:

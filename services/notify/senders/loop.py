@@ -17,7 +17,7 @@ from services.notify.decide.storms import CHANGED
 from services.notify.model import CaseState
 from services.notify.model.commands import Outcome, Recorded
 from services.notify.senders import Finder, Sender
-from services.notify.senders.claiming import MAX_OVERDUE, Claimed, Claiming, Member, give_up_overdue
+from services.notify.senders.claiming import MAX_OVERDUE, Claimed, Claiming, Member, choose, give_up_overdue
 from services.notify.senders.recording import of_digest, of_member
 from services.notify.store import digests, lanes
 from services.notify.store.configuration import switch_off
@@ -65,15 +65,15 @@ class Sending:
         full = [kind for kind, out in self._out.items() if out >= share]
         if free <= 0:
             return BUSY_S
-        async with self._runtime.db.transaction() as tx:
-            due = await lanes.due(tx, self._runtime.clock.now(), min(free, share), full)
-            due = await digests.gather(tx, due, self._runtime.clock.now()) if due else due
-        if not due:
+        now, catch_all = self._runtime.clock.now(), self._runtime.settings.catch_all
+        async with self._runtime.db.reading() as tx:
+            chosen = await choose(tx, now, min(free, share), full, catch_all)
+        if not chosen:
             return BUSY_S if full else IDLE_S
         key = await self._signing_key()
         await points.reach("send.claim")
         async with self._runtime.unit() as work:
-            claimed = await Claiming(work, key, self._runtime.settings).claim(due)
+            claimed = await Claiming(work, key, self._runtime.settings).claim(chosen)
         await points.reach("send.claimed")
         self._hand_out(claimed)
         return 0.0 if claimed else BUSY_S
@@ -180,17 +180,13 @@ class Sending:
                     await switch_off(tx, claimed.parcel.destination, outcome.detail, self._runtime.clock.now())
         because = {told.delivery_id: decision.because.text for told, decision in decisions}
         for claimed, outcome in answers:
-            for member in claimed.members:
-                log.info(
-                    "delivery",
-                    case_id=str(member.case_id),
-                    delivery_id=str(member.delivery_id),
-                    digest_id=str(claimed.digest.id) if claimed.digest else None,
-                    way=claimed.way,
-                    outcome=outcome.kind,
-                    detail=outcome.detail,
-                    because=because[member.delivery_id],
-                )
+            told = {"way": claimed.way, "outcome": outcome.kind, "detail": outcome.detail}
+            if claimed.digest is not None:
+                log.info("digest", digest_id=str(claimed.digest.id), joined=len(claimed.members), **told)
+                continue
+            [one] = claimed.members
+            of = {"case_id": str(one.case_id), "delivery_id": str(one.delivery_id)}
+            log.info("delivery", **of, **told, because=because[one.delivery_id])
 
     async def _insist(self, answers: list[tuple[Claimed, Outcome]]) -> list[tuple[Member, Decision[CaseState]]]:
         """Record, also over a short absence of the database: an answer that is not recorded is a message twice."""

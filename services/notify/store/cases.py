@@ -1,8 +1,10 @@
 """The state of cases: load and save in bulk, a fixed number of statements each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,6 +27,9 @@ from shared.db import Tx, from_json
 from shared.resources import Configured
 
 T = TypeVar("T")
+
+_Reading = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+_READINGS: dict[tuple[type[Any], frozenset[str]], _Reading] = {}  # looked up for every row
 
 MAX_SILENCES = 1_000  # in force at once
 PAGE_COLUMNS = "p.*, ARRAY(SELECT c.clock_id FROM page_clock c WHERE c.page_id = p.id ORDER BY c.place) AS clocks"
@@ -64,7 +69,8 @@ class NotifyStore:
         deliveries = [(a.case_id, d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
         await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
         await upsert(tx, tables.clock, clocks)
-        await upsert(tx, tables.page, [_page_row(case_id, page) for case_id, _, page in pages])
+        written: dict[int, bytes] = {}  # policies of these pages, which share a few
+        await upsert(tx, tables.page, [_page_row(case_id, page, written) for case_id, _, page in pages])
         await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
         await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
         if deliveries:
@@ -86,7 +92,8 @@ def _new(before: Mapping[UUID, T], after: Mapping[UUID, T]) -> list[T]:
 
 def _plain(value: Any) -> dict[str, Any]:
     """A dataclass as a row: its fields are named like the columns."""
-    return {each.name: getattr(value, each.name) for each in fields(value)}
+    names, read = _named(type(value), frozenset())
+    return dict(zip(names, read(value), strict=True))
 
 
 def _joined(before: Page | None, page: Page) -> list[tuple[UUID, UUID, int]]:
@@ -119,15 +126,17 @@ def _facts_row(state: CaseState) -> dict[str, Any]:
     return {"case_id": state.case_id, **_plain(state.facts)}
 
 
-def _page_row(case_id: UUID, page: Page) -> dict[str, Any]:
+def _page_row(case_id: UUID, page: Page, written: dict[int, bytes]) -> dict[str, Any]:
     row = _plain(page)
     policy = page.policy
+    if id(policy.spec) not in written:
+        written[id(policy.spec)] = policy.spec.model_dump_json(exclude_unset=True).encode()
     return {
         **{name: each for name, each in row.items() if name not in ("clocks", "policy")},
         "case_id": case_id,
         "policy_name": policy.name,
         "policy_version": policy.version,
-        "policy_spec": policy.spec.model_dump(mode="json", exclude_unset=True),
+        "policy_spec": written[id(policy.spec)],
     }
 
 
@@ -167,12 +176,11 @@ async def _pages(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Page]:
 
 
 def page_of(row: Row[Any]) -> Page:
-    spec = EscalationPolicySpec.model_validate(from_json(row.policy_spec))
     return of_row(
         Page,
         row,
         state=PageState(row.state),
-        policy=Policy(row.policy_name, row.policy_version, spec),
+        policy=Policy(row.policy_name, row.policy_version, _policy_spec(row.policy_spec)),
         clocks=tuple(row.clocks),
         because=Because.model_validate(from_json(row.because)),
         rounds=tuple(from_json(row.rounds)),
@@ -180,6 +188,12 @@ def page_of(row: Row[Any]) -> Page:
         holds=tuple(_held(each) for each in from_json(row.holds)),
         troubles=tuple(from_json(row.troubles)),
     )
+
+
+@lru_cache(maxsize=1024)
+def _policy_spec(written: str) -> EscalationPolicySpec:
+    """Most pages keep one of a few policies."""
+    return EscalationPolicySpec.model_validate(from_json(written))
 
 
 def _held(stored: Mapping[str, Any]) -> Held:
@@ -228,6 +242,14 @@ def clock_of(row: Row[Any]) -> Clock:
 
 def of_row(kind: type[T], row: Row[Any], **converted: Any) -> T:
     """A dataclass from the columns that are named like its fields."""
-    columns = fields(kind)  # type: ignore[arg-type]  # no public type says "a dataclass"
-    names = [each.name for each in columns if each.name not in converted]
-    return kind(**{name: getattr(row, name) for name in names}, **converted)
+    names, read = _named(kind, frozenset(converted))
+    return kind(**dict(zip(names, read(row), strict=True)), **converted)
+
+
+def _named(kind: type[Any], but: frozenset[str]) -> _Reading:
+    """The fields of a dataclass, and how to read them of one, or of a row with columns named like them."""
+    found = _READINGS.get((kind, but))
+    if found is None:
+        names = tuple(each.name for each in fields(kind) if each.name not in but)
+        found = _READINGS[kind, but] = (names, attrgetter(*names))
+    return found

@@ -56,6 +56,14 @@ async def _off(tx: Tx) -> dict[str, str]:
     return {row.destination: row.reason for row in rows}
 
 
+async def kind_of(tx: Tx, name: str) -> str | None:
+    """The kind of a destination; None where there is none of this name."""
+    kind: str | None = await tx.scalar(
+        "SELECT body ->> 'kind' FROM resource WHERE kind = :kind AND name = :name", kind=DESTINATION, name=name
+    )
+    return kind
+
+
 async def switch_off(tx: Tx, name: str, reason: str, now: datetime) -> None:
     """Send nothing more to a destination."""
     await resources.version(tx, "FOR UPDATE")

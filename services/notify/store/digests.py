@@ -8,57 +8,83 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.notify.decide.storms import MAX_CASES, OPEN_FOR, WINDOW, Digest, Key, Past, Waiting
+from services.notify.decide.storms import MAX_CLAIMED, OPEN_FOR, WINDOW, Digest, Key, Past, Waiting
 from services.notify.store import tables
 from shared.bulk import upsert
 from shared.db import Tx
 
 REDRAWN_FOR = timedelta(days=1)  # the news of its cases reach a digest so long
-MAX_REDRAWN = 20  # at once
+MAX_REDRAWN = 3  # at once
 _NEWS = "('acknowledged', 'resolved', 'snoozed', 'reopened', 'team')"
 
 
-async def gather(tx: Tx, heads: Sequence[Waiting], now: datetime) -> list[Waiting]:
-    """What waits with each of the heads, in the order of their lanes; unlocked."""
-    keys = sorted({(each.lane, each.grouping) for each in heads if each.grouping is not None})
+_MEMBERS = (
+    "(SELECT count(*) FROM delivery m WHERE m.digest_id = g.id AND (m.state = 'sent'"
+    " OR (g.receipt IS NULL AND m.state IN ('queued', 'held', 'unknown')))) AS members"
+)
+
+
+async def gather(tx: Tx, keys: Iterable[Key], now: datetime) -> list[Waiting]:
+    """What waits of these groupings, in the order of their lanes; unlocked."""
+    lanes, groupings = _columns(keys)
     rows = await tx.rows(
-        "SELECT q.* FROM unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
-        " CROSS JOIN LATERAL (SELECT d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.rank_at"
+        f"SELECT q.* FROM {_KEYS} CROSS JOIN LATERAL (SELECT {WAITING}, d.rank_at"
         " FROM delivery d WHERE d.lane = k.lane AND d.grouping = k.grouping"
         " AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :now"
         " AND (d.claimed_until IS NULL OR d.claimed_until <= :now) ORDER BY d.rank_at, d.id LIMIT :limit) q"
         " ORDER BY q.rank_at, q.id",
-        lanes=[lane for lane, _ in keys],
-        groupings=[grouping for _, grouping in keys],
+        lanes=lanes,
+        groupings=groupings,
         now=now,
-        limit=MAX_CASES + 1,
+        limit=MAX_CLAIMED,
     )
-    known = {each.delivery_id for each in heads}
-    return [*heads, *(waiting_of(row) for row in rows if row.id not in known)]
+    return [waiting_of(row) for row in rows]
+
+
+WAITING = "d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.way, d.target"
+_KEYS = "unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
+    ordered = sorted(set(keys))
+    return [lane for lane, _ in ordered], [grouping for _, grouping in ordered]
 
 
 def waiting_of(row: Row[Any]) -> Waiting:
-    return Waiting(row.id, row.case_id, row.lane, row.grouping, row.attempts, row.digest_id)
+    return Waiting(
+        row.id, row.case_id, row.lane, row.grouping, row.attempts, row.digest_id, row.way, row.target
+    )  # fmt: skip
 
 
 async def past(tx: Tx, keys: Iterable[Key], now: datetime) -> dict[Key, Past]:
-    """What locked lanes were lately sent of each grouping."""
-    ordered = sorted(set(keys))
+    """What lanes were lately sent of each grouping; of digests that began together, the one with the most room."""
+    lanes, groupings = _columns(keys)
+    if not lanes:
+        return {}
     rows = await tx.rows(
-        "SELECT k.lane AS key_lane, k.grouping AS key_grouping, a.alone, g.*,"
-        " (SELECT count(*) FROM delivery m WHERE m.digest_id = g.id) AS members"
-        " FROM unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
+        f"SELECT k.lane AS key_lane, k.grouping AS key_grouping, a.alone, g.* FROM {_KEYS}"
         " CROSS JOIN LATERAL (SELECT count(*) AS alone FROM delivery d WHERE d.lane = k.lane"
         "  AND d.grouping = k.grouping AND d.since > :recently AND d.digest_id IS NULL AND d.attempts > 0) a"
-        " LEFT JOIN LATERAL (SELECT * FROM digest x WHERE x.lane = k.lane AND x.grouping = k.grouping"
-        "  AND x.opened_at > :open ORDER BY x.opened_at DESC, x.id DESC LIMIT 1) g ON true"
+        f" LEFT JOIN LATERAL (SELECT g.*, {_MEMBERS} FROM digest g WHERE g.lane = k.lane AND g.grouping = k.grouping"
+        "  AND g.opened_at > :open ORDER BY g.opened_at DESC, members, g.id LIMIT 1) g ON true"
         " ORDER BY k.lane, k.grouping",
-        lanes=[lane for lane, _ in ordered],
-        groupings=[grouping for _, grouping in ordered],
+        lanes=lanes,
+        groupings=groupings,
         recently=now - WINDOW,
         open=now - OPEN_FOR,
     )
     return {(r.key_lane, r.key_grouping): Past(r.alone, digest_of(r) if r.id else None) for r in rows}
+
+
+async def tried(tx: Tx, waiting: Iterable[Waiting]) -> dict[UUID, Digest]:
+    """The digests in which any of them were tried before."""
+    ids = sorted({each.digest for each in waiting if each.digest is not None})
+    if not ids:
+        return {}
+    rows = await tx.rows(
+        f"SELECT g.*, {_MEMBERS} FROM digest g WHERE g.id = ANY(CAST(:ids AS uuid[])) ORDER BY g.id", ids=ids
+    )
+    return {row.id: digest_of(row) for row in rows}
 
 
 def digest_of(row: Row[Any]) -> Digest:
@@ -69,7 +95,7 @@ def digest_of(row: Row[Any]) -> Digest:
 
 
 async def take(tx: Tx, taken: Sequence[Digest], until: datetime) -> None:
-    """These digests are being sent, each by its token."""
+    """These digests are being sent, each by its token; one without a token begins to gather."""
     rows = [
         {
             "id": digest.id,
@@ -83,7 +109,7 @@ async def take(tx: Tx, taken: Sequence[Digest], until: datetime) -> None:
             "lost": digest.lost,
             "next_at": until,
             "token": digest.token,
-            "claimed_until": until,
+            "claimed_until": until if digest.token is not None else None,
         }
         for digest in taken
     ]
@@ -138,7 +164,7 @@ async def members(tx: Tx, digest_ids: Sequence[UUID]) -> dict[UUID, list[tuple[U
 async def stale(tx: Tx, ways: Iterable[str], now: datetime) -> list[Digest]:
     """Digests of which a case changed since they were drawn; unlocked."""
     rows = await tx.rows(
-        "SELECT g.*, (SELECT count(*) FROM delivery m WHERE m.digest_id = g.id) AS members FROM digest g"
+        f"SELECT g.*, {_MEMBERS} FROM digest g"
         " WHERE g.opened_at > :since AND g.way = ANY(CAST(:ways AS text[])) AND g.receipt IS NOT NULL"
         " AND NOT g.closed AND g.next_at <= :now AND (g.claimed_until IS NULL OR g.claimed_until <= :now)"
         " AND EXISTS (SELECT FROM delivery m JOIN page_entry e ON e.page_id = m.page_id"

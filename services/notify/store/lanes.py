@@ -15,7 +15,7 @@ from services.notify.decide.storms import Waiting
 from services.notify.model import Block
 from services.notify.model.commands import Outcome
 from services.notify.store import tables
-from services.notify.store.digests import waiting_of
+from services.notify.store.digests import WAITING, waiting_of
 from shared.bulk import insert_new, update
 from shared.db import Tx
 
@@ -24,7 +24,8 @@ _TOKENS = "floor(l.burst - greatest(0, extract(epoch FROM l.full_at - CAST(:now 
 _WIDTH = f"CASE WHEN l.failures >= {TRIP} THEN 1 ELSE l.width END"  # half open: one message tries it
 _ROOM = (
     f"CAST(least({_TOKENS}, {_WIDTH} -"
-    " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now)) AS int)"
+    " (SELECT count(*) FROM delivery b WHERE b.lane = l.name AND b.claimed_until > :now) -"
+    " (SELECT count(*) FROM digest g WHERE g.lane = l.name AND g.claimed_until > :now)) AS int)"
 )
 
 
@@ -64,16 +65,16 @@ async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
     )
 
 
-async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Waiting]:
-    """The first deliveries of every lane that may send, lanes in turn, but for kinds that are full. Unlocked."""
+async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> tuple[list[Waiting], dict[str, int]]:
+    """The first deliveries of every lane that may send, lanes in turn, but for kinds that are full; and how many each
+    of their lanes may send. Unlocked."""
     rows = await tx.rows(
-        "SELECT d.* FROM lane l CROSS JOIN LATERAL ("
-        " SELECT q.id, q.case_id, q.lane, q.grouping, q.attempts, q.digest_id, q.rank_at,"
-        " row_number() OVER (ORDER BY q.rank_at, q.id) AS place"
-        " FROM delivery q WHERE q.lane = l.name"
-        " AND q.state IN ('queued', 'held', 'unknown') AND q.next_at <= :now"
-        " AND (q.claimed_until IS NULL OR q.claimed_until <= :now) ORDER BY q.rank_at, q.id"
-        f" LIMIT greatest(0, {_ROOM})) d"
+        "SELECT d.*, r.room FROM lane l"
+        f" CROSS JOIN LATERAL (SELECT greatest(0, {_ROOM}) AS room OFFSET 0) r CROSS JOIN LATERAL ("
+        f" SELECT {WAITING}, d.rank_at, row_number() OVER (ORDER BY d.rank_at, d.id) AS place"
+        " FROM delivery d WHERE d.lane = l.name"
+        " AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :now"
+        " AND (d.claimed_until IS NULL OR d.claimed_until <= :now) ORDER BY d.rank_at, d.id LIMIT r.room) d"
         f" WHERE l.blocked_until <= :now AND {_TOKENS} >= 1"
         " AND split_part(l.name, ':', 1) <> ALL(CAST(:full AS text[]))"
         " ORDER BY d.place, d.rank_at, d.id LIMIT :limit",
@@ -81,7 +82,7 @@ async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> list[Wa
         limit=limit,
         full=sorted(full),
     )
-    return [waiting_of(row) for row in rows]
+    return [waiting_of(row) for row in rows], {row.lane: row.room for row in rows}
 
 
 async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
@@ -165,8 +166,7 @@ async def block(tx: Tx, blocks: Mapping[str, Block]) -> None:
 async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Waiting, str]]:
     """Calls that waited long for a lane that takes nothing now, and why it does not; unlocked."""
     rows = await tx.rows(
-        "SELECT d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id,"
-        " l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
+        f"SELECT {WAITING}, l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
         " WHERE l.blocked_until > :now AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :long_ago"
         " AND d.token IS NULL AND d.purpose = 'call' AND d.target <> 'catch-all'"
         " ORDER BY d.rank_at, d.id LIMIT :limit",

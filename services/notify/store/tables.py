@@ -213,6 +213,7 @@ digest = Table(
     Column("claimed_until", _when),
     Index("digest_lane", "lane", "grouping", "opened_at", "id"),
     Index("digest_opened", "opened_at", "id"),
+    Index("digest_lane_busy", "lane", "claimed_until", postgresql_where=text("claimed_until IS NOT NULL")),
 )
 
 # One address that messages go to. The row is locked by whoever claims from it, so replicas share its limits.

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,13 @@ from services.notify.decide.storms import (
     ALONE,
     MAIL_EVERY,
     MAX_CASES,
+    MAX_CLAIMED,
     OPEN_FOR,
     REDRAW_EVERY,
+    WINDOW,
     Digest,
     Past,
+    Plan,
     Waiting,
     plan,
 )
@@ -33,10 +36,11 @@ CHANNEL, MAILBOX = "slack:#payments-alerts", "email:desk@example.com"
 PAYMENTS = "payments|breached|first_reply"
 
 
-def waiting(count: int, lane: str = CHANNEL, digest: UUID | None = None) -> list[Waiting]:
+def waiting(count: int, lane: str = CHANNEL, tried: UUID | None = None, since: int = 0) -> list[Waiting]:
+    numbers, way = range(since, since + count), lane.partition(":")[0]
     return [
-        Waiting(derived(lane, n), derived("case", n), lane, PAYMENTS, int(digest is not None), digest)
-        for n in range(count)
+        Waiting(derived(lane, n), derived("case", n), lane, PAYMENTS, int(tried is not None), tried, way, "person:x")
+        for n in numbers
     ]
 
 
@@ -45,71 +49,111 @@ def digest(lane: str = CHANNEL, **more: Any) -> Digest:
     return replace(Digest(UUID(int=9), lane, PAYMENTS, way, "destination:x", DUE, 10, "C1/1.0"), **more)
 
 
+NOTHING = Past()
+
+
+def planned(group: list[Waiting], past: Past = NOTHING, free: int = 1, now: datetime = DUE) -> Plan:
+    lane = group[0].lane
+    tried = {past.digest.id: past.digest} if past.digest is not None else {}
+    return plan(group, {(lane, PAYMENTS): past}, tried, {lane: free}, now)
+
+
 def test_the_first_of_a_storm_goes_out_as_itself() -> None:
-    [bundle] = plan(waiting(40), {}, {CHANNEL: 1}, DUE).bundles
-    assert not bundle.together
+    [bundle] = planned(waiting(40)).bundles
+    assert bundle.digest is None
     assert bundle.members == tuple(waiting(1))
 
 
 def test_what_follows_it_within_the_window_is_one_digest() -> None:
-    [bundle] = plan(waiting(40), {(CHANNEL, PAYMENTS): Past(1)}, {CHANNEL: 1}, DUE).bundles
-    assert bundle.together
+    [bundle] = planned(waiting(40), Past(1)).bundles
+    assert bundle.digest is not None
     assert len(bundle.members) == 40
 
 
 def test_a_few_calls_go_out_each_by_itself() -> None:
-    bundles = plan(waiting(ALONE - 1), {(CHANNEL, PAYMENTS): Past(1)}, {CHANNEL: 5}, DUE).bundles
-    assert [bundle.together for bundle in bundles] == [False] * (ALONE - 1)
+    bundles = planned(waiting(ALONE - 1), Past(1), 5).bundles
+    assert [bundle.digest for bundle in bundles] == [None] * (ALONE - 1)
 
 
 def test_what_comes_later_joins_the_digest_in_slack_and_waits_for_the_next_in_mail() -> None:
-    [bundle] = plan(waiting(2), {(CHANNEL, PAYMENTS): Past(0, digest())}, {CHANNEL: 1}, DUE).bundles
+    [bundle] = planned(waiting(2), Past(0, digest())).bundles
     assert bundle.digest == digest()
-    mail = plan(waiting(2, MAILBOX), {(MAILBOX, PAYMENTS): Past(0, digest(MAILBOX))}, {MAILBOX: 1}, DUE)
+    mail = planned(waiting(2, MAILBOX), Past(0, digest(MAILBOX)))
     assert mail.bundles == ()
-    assert [until for _, until in mail.later] == [DUE + MAIL_EVERY] * 2
+    assert [hold.until for hold in mail.holds] == [DUE + MAIL_EVERY] * 2
 
 
-def test_a_digest_whose_answer_was_lost_is_tried_again_with_the_same_cases() -> None:
-    lost = digest(receipt=None, lost=1)
-    group = [*waiting(3, digest=lost.id), *(replace(w, delivery_id=derived("new")) for w in waiting(1))]
-    [bundle] = plan(group, {(CHANNEL, PAYMENTS): Past(1, lost)}, {CHANNEL: 1}, DUE).bundles
-    assert (bundle.digest, len(bundle.members)) == (lost, 3)
+def test_the_first_digest_mail_of_a_storm_gathers_for_a_moment_then_all_of_it_leaves() -> None:
+    mail = planned(waiting(200, MAILBOX), free=8)
+    assert [(bundle.digest, len(bundle.members)) for bundle in mail.bundles] == [(None, 1)]
+    assert {hold.until for hold in mail.holds} == {DUE + WINDOW}
+    [gathering] = mail.opened
+    later = planned(waiting(199, MAILBOX, since=1), Past(0, gathering), 8, DUE + WINDOW)
+    assert [len(bundle.members) for bundle in later.bundles] == [MAX_CASES, MAX_CASES, 39]
+    assert later.holds == ()
+
+
+def test_a_digest_whose_answer_was_lost_is_tried_again_with_the_same_cases_and_others_wait() -> None:
+    lost = digest(receipt=None, lost=1, members=3)
+    for group in (
+        [*waiting(3, tried=lost.id), *waiting(1, since=3)],
+        [*waiting(1, since=3), *waiting(3, tried=lost.id)],
+    ):
+        again = planned(group, Past(1, lost))
+        bundles = [(bundle.digest, len(bundle.members)) for bundle in again.bundles]
+        assert bundles == [(lost, 3)]
+
+
+def test_a_digest_that_nobody_is_left_to_try_holds_nobody_back() -> None:
+    [bundle] = planned(waiting(5), Past(1, digest(receipt=None, lost=1, members=0))).bundles
+    assert bundle.digest is not None
+    assert bundle.digest.id != digest().id, "its key may have arrived with other cases"
+
+
+def test_what_goes_out_as_itself_comes_before_digests_and_a_claim_draws_so_many_cases_at_most() -> None:
+    lanes = [f"slack:#{number}" for number in range(9)]
+    group = [each for lane in lanes for each in waiting(MAX_CASES, lane)]
+    past = {(lane, PAYMENTS): Past(int(lane != lanes[-1])) for lane in lanes}
+    bundles = plan(group, past, {}, dict.fromkeys(lanes, 1), DUE).bundles
+    assert bundles[0].digest is None
+    assert sum(len(bundle.members) for bundle in bundles) == MAX_CLAIMED + 1
 
 
 pasts = st.builds(
     Past,
     st.integers(0, 5),
-    st.none() | st.builds(
+    st.none()
+    | st.builds(
         digest,
         members=st.integers(0, MAX_CASES),
         receipt=st.none() | st.just("C1/1.0"),
-        opened_at=st.sampled_from([DUE, DUE - OPEN_FOR, DUE - MAIL_EVERY]),
+        opened_at=st.sampled_from([DUE, DUE - WINDOW, DUE - OPEN_FOR, DUE - MAIL_EVERY]),
         closed=st.booleans(),
+        lost=st.integers(0, 1),
+        claimed_until=st.sampled_from([None, DUE, DUE + WINDOW]),
     ),
-)  # fmt: skip
+)
 
 
-@given(st.integers(0, 300), st.sampled_from([CHANNEL, MAILBOX]), pasts, st.integers(0, 8))
+@given(st.integers(1, 300), st.integers(0, 5), st.sampled_from([CHANNEL, MAILBOX]), pasts, st.integers(0, 8))
 def test_nobody_leaves_twice_no_digest_overflows_and_no_lane_sends_more_than_it_may(
-    count: int, lane: str, past: Past, free: int
+    count: int, again: int, lane: str, known: Past, free: int
 ) -> None:
-    known = (
-        past
-        if past.digest is None
-        else replace(past, digest=replace(past.digest, lane=lane, way=lane.partition(":")[0]))
-    )
-    planned = plan(waiting(count, lane), {(lane, PAYMENTS): known}, {lane: free}, DUE)
-    leaving = [w.delivery_id for b in planned.bundles for w in b.members] + [w.delivery_id for w, _ in planned.later]
+    if known.digest is not None:
+        known = replace(known, digest=replace(known.digest, lane=lane, way=lane.partition(":")[0]))
+    tried = waiting(again, lane, known.digest.id) if known.digest is not None else []
+    found = planned([*tried, *waiting(count, lane, since=again)], known, free)
+    leaving = [each.delivery_id for each in found.concerned]
     assert len(leaving) == len(set(leaving))
-    assert len(planned.bundles) <= free
-    for bundle in planned.bundles:
+    assert len(found.bundles) <= free
+    assert all(hold.until > DUE for hold in found.holds)
+    for bundle in found.bundles:
         assert bundle.members
-        assert (
-            len(bundle.members) + (bundle.digest.members if bundle.digest and bundle.digest.receipt else 0) <= MAX_CASES
-        )
-    if count and free and known.digest is None and not known.alone:
-        assert not planned.bundles[0].together, "the first is never hidden in a digest"
+        assert bundle.weight <= MAX_CASES
+    if free and known.digest is None and not known.alone:
+        assert found.bundles[0].digest is None, "the first is never hidden in a digest"
+    if free and known.digest is None:
+        assert found.bundles or found.holds, "something becomes of what waits"
 
 
 def case(number: int, team: str = "payments") -> ClockEvent:
@@ -157,14 +201,31 @@ async def test_what_comes_later_joins_the_digest_in_place_and_what_recovers_is_s
     assert struck == ["C-3"]
 
 
+async def test_taking_a_case_of_a_digest_changes_the_digest_and_makes_no_message_of_its_own(
+    notify: Running, slack: Slack
+) -> None:
+    await notify.tell(*(case(n) for n in range(6)))
+    await notify.until(DUE + timedelta(seconds=5))
+    calls = len(await notify.deliveries("?limit=500"))
+    for page in (await notify.ok("GET", "/v1/pages"))["items"]:
+        if page["case_number"] == "C-3":
+            await notify.ok("POST", f"/v1/pages/{page['id']}/acknowledge", {"by": "ana"})
+    await notify.until(DUE + timedelta(seconds=10) + REDRAW_EVERY)
+    assert "(taken by Ana)" in json.dumps(slack.updates[-1].body["blocks"])
+    assert len(await notify.deliveries("?limit=500")) == calls
+    assert len(slack.posts) == 2
+
+
 async def test_a_mailbox_in_a_storm_gets_the_first_a_digest_and_the_next_digest_later(
     notify: Running, mail: Mail
 ) -> None:
     await notify.tell(*(case(n, "fraud") for n in range(50)))
     await notify.pump()
+    assert len(mail.inbox) == 1, "the first at once; the others gather"
+    await notify.until(DUE + WINDOW)
     assert len(mail.inbox) == 2
     await notify.tell(*(case(n, "fraud") for n in range(50, 60)))
-    await notify.until(DUE + timedelta(seconds=5))
+    await notify.until(DUE + WINDOW + timedelta(seconds=5))
     held = await notify.deliveries("?state=held")
     assert {each["reason"] for each in held} == {
         "It comes with the next digest: a mail about the others left just before it"
@@ -174,6 +235,28 @@ async def test_a_mailbox_in_a_storm_gets_the_first_a_digest_and_the_next_digest_
     assert len(mail.inbox) == 3
     numbers = {number for each in mail.inbox for number in re.findall(r"C-\d+", each["plain"])}
     assert numbers == {f"C-{n}" for n in range(60)}
+
+
+async def test_250_cases_of_a_mailbox_are_five_mails_that_name_every_one(notify: Running, mail: Mail) -> None:
+    await notify.tell(*(case(n, "fraud") for n in range(250)))
+    await notify.until(DUE + WINDOW + timedelta(seconds=1))
+    assert len(mail.inbox) == 5, "80 a mail"
+    numbers = {number for each in mail.inbox for number in re.findall(r"C-\d+", each["plain"])}
+    assert numbers == {f"C-{n}" for n in range(250)}
+
+
+async def test_a_digest_mail_that_failed_is_sent_again_whole(notify: Running, mail: Mail) -> None:
+    await notify.tell(*(case(n, "fraud") for n in range(20)))
+    await notify.pump()
+    mail.mode = "drop_after"
+    await notify.until(DUE + WINDOW)
+    mail.mode = "ok"
+    await notify.until(DUE + WINDOW + timedelta(seconds=30))
+    others = mail.inbox[1:]
+    assert len(others) > 1
+    keys = {each["headers"]["message-id"] for each in others}
+    assert len(keys) == 1, "the same mail again"
+    assert {len(set(re.findall(r"C-\d+", each["plain"]))) for each in others} == {19}
 
 
 async def test_a_destination_may_do_without_digests(notify: Running, mail: Mail) -> None:

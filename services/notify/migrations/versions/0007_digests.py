@@ -28,6 +28,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('digest_lane', 'digest', ['lane', 'grouping', 'opened_at', 'id'], unique=False)
+    op.create_index('digest_lane_busy', 'digest', ['lane', 'claimed_until'], unique=False, postgresql_where=sa.text('claimed_until IS NOT NULL'))
     op.create_index('digest_opened', 'digest', ['opened_at', 'id'], unique=False)
     op.add_column('delivery', sa.Column('grouping', sa.Text(), nullable=True))
     op.add_column('delivery', sa.Column('digest_id', sa.Uuid(), nullable=True))
