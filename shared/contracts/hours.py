@@ -41,15 +41,16 @@ class HolidaysSpec(Spec):
 
     @model_validator(mode="after")
     def _known_place(self) -> Self:
-        supported = holidays.list_supported_countries()
         if self.country is None:
             if self.subdivision is not None or self.except_:
                 raise ValueError("`subdivision` and `except` need a `country`")
-        elif self.country not in supported:
+            return self
+        supported = holidays.list_supported_countries()  # reads every country's file: not where none is named
+        if self.country not in supported:
             raise ValueError(
                 f"no holidays are known for country {self.country!r}. Write an ISO 3166-1 code such as IE."
             )
-        elif self.subdivision is not None and self.subdivision not in supported[self.country]:
+        if self.subdivision is not None and self.subdivision not in supported[self.country]:
             known = ", ".join(supported[self.country]) or "none"
             raise ValueError(f"{self.country} has no subdivision {self.subdivision!r}. Known: {known}.")
         return self

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from services.routing import rules
 from services.routing.lab.forecast import LEVEL, Cell, Seen, forecast
-from services.routing.model import Compiled, ContactFacts, Rule
-from services.routing.rules.facts import ENVIRONMENT, values
+from services.routing.model import Compiled, Rule
+from services.routing.rules.facts import ENVIRONMENT
 from services.routing.rules.index import Index
+from shared.conditions import Condition, Outcome
 
 MAX_EXAMPLES = 3  # of one pair of teams
 BUSIER = 1.2  # times the busiest hour that a team has had: beyond what its history can tell
@@ -20,10 +21,13 @@ BUSIER = 1.2  # times the busiest hour that a team has had: beyond what its hist
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A stored contact and what became of its case. ``breached`` is None where no promise on it has ended yet."""
+    """A stored contact (the values of its fields) and what became of its case.
+
+    ``breached`` is None where no promise on it has ended yet.
+    """
 
     case_id: UUID
-    facts: ContactFacts
+    known: Mapping[str, Any]
     team: str | None = None
     priority: str | None = None
     breached: bool | None = None
@@ -130,7 +134,7 @@ class Comparison:
         self._idle = {rule.spec.id for rule in self.after.rules}
 
     def add(self, past: Past) -> None:
-        known = values(past.facts)
+        known = past.known
         activation = ENVIRONMENT.activation(known)
         was = rules.choose(self.before, known, activation)
         will = rules.choose(self.after, known, activation, self._idle)
@@ -140,7 +144,7 @@ class Comparison:
         self._counts["fallback before"] += was.first is None
         self._counts["fallback after"] += will.first is None
         self._counts["tags"] += was.tags != will.tags
-        hour = int(past.facts.at.timestamp()) // 3600
+        hour = int(known["at"].timestamp()) // 3600
         self._hours[0][team_before, hour] += 1
         self._hours[1][team_after, hour] += 1
         self._use(will)
@@ -158,7 +162,7 @@ class Comparison:
         examples = self._examples.setdefault((team_before, team_after), [])
         if len(examples) < MAX_EXAMPLES:
             rule_before, rule_after = _id(was.first), _id(will.first)
-            number = past.facts.number
+            number = known["case.number"]
             examples.append(
                 Example(case_id=past.case_id, number=number, rule_before=rule_before, rule_after=rule_after)
             )
@@ -243,11 +247,25 @@ class Comparison:
         )  # fmt: skip
 
 
+class _Once(Condition):
+    """A condition of both rulesets, evaluated once a contact."""
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+        self._last: tuple[Any, Outcome] = (None, Outcome(False))
+
+    def evaluate(self, activation: Any) -> Outcome:
+        if self._last[0] is not activation:
+            self._last = (activation, self._condition.evaluate(activation))
+        return self._last[1]
+
+
 def together(before: Compiled, after: Compiled) -> tuple[Compiled, Compiled]:
-    """The same two, which look up their candidates once for both: an index over the conditions of either."""
+    """The same two, which do once what they share: one index over the conditions of either, each evaluated once."""
     once: dict[bytes, Rule] = {}
     for rule in (*before.rules, *after.rules):
-        once.setdefault(rule.digest, rule)
+        if rule.digest not in once:
+            once[rule.digest] = replace(rule, condition=_Once(rule.condition))
     numbers = {digest: number for number, digest in enumerate(once)}
     index = Index([rule.asks for rule in once.values()], ENVIRONMENT)
     last: tuple[Any, Sequence[int]] = (None, ())
@@ -266,7 +284,8 @@ def together(before: Compiled, after: Compiled) -> tuple[Compiled, Compiled]:
         def candidates(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
             return sorted(place for number in found(known, activation) for place in places.get(number, ()))
 
-        return replace(side, candidates=candidates)
+        shared = tuple(replace(rule, condition=once[rule.digest].condition) for rule in side.rules)
+        return replace(side, rules=shared, candidates=candidates)
 
     return of(before), of(after)
 

@@ -5,6 +5,7 @@ To add a field that rules can test, add a line to ``FIELDS``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.routing.model import ContactFacts
@@ -56,6 +57,18 @@ _IN_ATTRIBUTES = "contact.attributes."
 def values(facts: ContactFacts) -> dict[str, Any]:
     """Every field's value, None where it is unknown."""
     return {field.name: field.take(facts) for field in FIELDS}
+
+
+_IN_CUSTOMER = "contact.customer."
+_STORED = tuple((field.name, field.name.startswith(_IN_CUSTOMER), field.name.rpartition(".")[2]) for field in FIELDS)
+
+
+def stored(facts: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """``values`` of a contact as it is stored, in JSON: for very many of them."""
+    customer = facts["customer"]
+    known = {name: (customer if of_customer else facts).get(key) for name, of_customer, key in _STORED}
+    known["at"] = at
+    return known
 
 
 def label(path: str) -> str:

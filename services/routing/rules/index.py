@@ -136,33 +136,47 @@ class _Values:
     def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
         self._unasked = everything & ~_bits(bit for bit, _ in tests)
         self._open = everything & ~_bits(bit for bit, test in tests if test.one_of is not None)
-        self._equal = _by_key((_key(each), bit) for bit, test in tests for each in test.one_of or ())
-        self._unequal = _by_key((_key(each), bit) for bit, test in tests for each in test.none_of)
-        members = _by_rarest([(bit, test.members) for bit, test in tests if test.members])
-        self._members = members
-        self._no_members = everything & ~_bits(members.values())
+        self._members = _by_rarest([(bit, test.members) for bit, test in tests if test.members])
+        self._no_members = everything & ~_bits(self._members.values())
         self._prefixes = _by_key((test.prefix, bit) for bit, test in tests if test.prefix)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes})
         self._no_prefix = everything & ~_bits(self._prefixes.values())
         self._ranges = _Ranges([(bit, test) for bit, test in tests if test.ranges], everything)
+        self._text = self._open & self._ranges.none & self._no_members  # with any text but for prefixes
+        equal = _by_key((_key(each), bit) for bit, test in tests for each in test.one_of or ())
+        unequal = _by_key((_key(each), bit) for bit, test in tests for each in test.none_of)
+        # What tests name is worked out here, so that a value is looked up once.
+        self._named = {
+            key: (self._open | equal.get(key, 0)) & ~unequal.get(key, 0) & self._others(key)
+            for key in (*equal, *unequal)
+        }
 
     def content(self, value: Any) -> int:
         if value is MISSING:
             return self._unasked
         kind = type(value)
-        left = self._open
-        if kind is str or kind is int or kind is float:
-            left = (left | self._equal.get(value, 0)) & ~self._unequal.get(value, 0)
-        elif kind is bool:
-            left = (left | self._equal.get(_TRUTHS[value], 0)) & ~self._unequal.get(_TRUTHS[value], 0)
-        left &= self._ranges.content(value) if kind is int or kind is float else self._ranges.none
+        if kind is str:
+            named = self._named.get(value)
+            if named is None:
+                return self._open & self._others(value) if self._prefixes else self._text
+            return named
+        if kind is int or kind is float or kind is bool:
+            key = _TRUTHS[value] if kind is bool else value
+            named = self._named.get(key)
+            return self._open & self._others(key) if named is None else named
+        left = self._open & self._ranges.none & self._no_prefix
         if self._members:
             there = _bits(self._members.get(each, 0) for each in value if type(each) is str) if kind in _LISTS else 0
             left &= self._no_members | there
-        if self._prefixes:
-            there = _bits(self._prefixes.get(value[:n], 0) for n in self._lengths) if kind is str else 0
-            left &= self._no_prefix | there
         return left
+
+    def _others(self, key: Any) -> int:
+        """The bits that all tests but equality leave, of a text, a number or a truth."""
+        left = self._no_members & (self._ranges.content(key) if isinstance(key, int | float) else self._ranges.none)
+        if not self._prefixes:
+            return left
+        there = _bits(self._prefixes.get(key[:n], 0) for n in self._lengths) if isinstance(key, str) else 0
+        return left & (self._no_prefix | there)
 
 
 _LISTS = frozenset({list, tuple, dict})

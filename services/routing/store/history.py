@@ -1,52 +1,54 @@
 """What routing has seen: contacts that opened cases, and what became of them. Only read."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from services.routing.lab.backtest import Past
-from services.routing.model import ContactFacts
-from shared.db import Database
+from services.routing.rules.facts import stored
+from shared.db import Database, from_json
 
 _FINE = 1_000_000  # of a sample: parts of a million
+_SAMPLED = " AND abs(hashtextextended(CAST(k.case_id AS text), 0) % CAST(:fine AS bigint)) < :share"
+_BEGINNING, _END = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 Place = tuple[datetime, UUID]
 
 
 async def history(
     db: Database, since: datetime | None, until: datetime | None, sample: float, limit: int, before: Place | None
 ) -> tuple[Sequence[Past], Place | None]:
-    """A page, newest first, in a short transaction that can only read; and where the next begins, None at the end.
+    """A page, newest first, by two short statements that only read; and where the next begins, None at the end.
 
     ``sample`` is the share of cases by a stable hash of their ids. Erased contacts are left out: nobody can say any
     more how they would be routed. A case broke a promise where a clock of it but ``unassigned`` breached; it is not
     known yet where none has ended.
     """
-    async with db.transaction() as tx:
-        await tx.run("SET TRANSACTION READ ONLY")
+    last_at, last_case = before or (until or _END, UUID(int=0))
+    async with db.reading() as tx:
         rows = await tx.records(
-            "SELECT k.case_id, k.at, CAST(k.facts AS text), coalesce(o.team, a.team), a.priority, o.breached"
+            "SELECT k.case_id, k.at, CAST(k.facts AS text), a.team, a.priority"
             " FROM contact k LEFT JOIN assignment a ON a.case_id = k.case_id"
-            " LEFT JOIN LATERAL (SELECT bool_or(breached) AS breached,"
-            " (array_agg(team ORDER BY started_at, clock_id))[1] AS team FROM outcome"
-            " WHERE case_id = k.case_id AND metric <> 'unassigned' AND (breached OR state = 'met')) o ON true"
             " WHERE NOT k.erased"
-            " AND (CAST(:since AS timestamptz) IS NULL OR k.at >= CAST(:since AS timestamptz))"
-            " AND (CAST(:until AS timestamptz) IS NULL OR k.at < CAST(:until AS timestamptz))"
-            " AND (CAST(:last_at AS timestamptz) IS NULL"
-            " OR (k.at, k.case_id) < (CAST(:last_at AS timestamptz), CAST(:last_case AS uuid)))"
-            " AND (CAST(:share AS int) >= :fine"
-            " OR abs(hashtextextended(CAST(k.case_id AS text), 0) % CAST(:fine AS bigint)) < CAST(:share AS int))"
-            " ORDER BY k.at DESC, k.case_id DESC LIMIT :limit",
-            since=since,
-            until=until,
-            last_at=before[0] if before else None,
-            last_case=before[1] if before else None,
+            " AND k.at >= :since AND (k.at, k.case_id) < (:last_at, :last_case)"  # nothing optional: an index's range
+            f"{_SAMPLED if sample < 1 else ''} ORDER BY k.at DESC, k.case_id DESC LIMIT :limit",
+            since=since or _BEGINNING,
+            last_at=last_at,
+            last_case=last_case,
             share=round(sample * _FINE),
             fine=_FINE,
             limit=limit,
         )
-    page = [
-        Past(case_id, ContactFacts.model_validate_json(facts), team, priority, breached)
-        for case_id, _, facts, team, priority, breached in rows
-    ]
+        ended = await tx.records(
+            "SELECT case_id, team, breached FROM outcome WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " AND metric <> 'unassigned' AND (breached OR state = 'met') ORDER BY case_id, started_at, clock_id",
+            ids=[row[0] for row in rows],
+        )
+    ends: dict[UUID, tuple[str | None, bool]] = {}  # the team of the first clock, and whether any breached
+    for case_id, team, breached in ended:
+        first, already = ends.get(case_id, (team, False))
+        ends[case_id] = (first, already or breached)
+    page = []
+    for case_id, at, facts, team, priority in rows:
+        of_clocks, broken = ends.get(case_id, (None, None))
+        page.append(Past(case_id, stored(from_json(facts), at), of_clocks or team, priority, broken))
     return page, (rows[-1][1], rows[-1][0]) if len(rows) == limit else None

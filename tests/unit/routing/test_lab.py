@@ -10,17 +10,20 @@ from pydantic import ValidationError
 
 from services.routing import lab, rules
 from services.routing.lab.backtest import MAX_EXAMPLES, Comparison, Past, Report
+from services.routing.model import ContactFacts
+from services.routing.rules.facts import stored, values
 from services.routing.spec import Expect, RulesetSpec
+from shared.db import from_json, to_json
 from tests.unit.routing.conftest import NOON, case
 from tests.unit.routing.test_rules import TAG, TIER, contacts, facts, ruleset
 
 BEFORE = ruleset((TIER, "sales"), version=1)
 AFTER = ruleset((f"{TIER} && {TAG}", "payments"), (TIER, "sales", {"priority": "high"}), version=2)
 MIXED = [
-    Past(case(1), facts(number="C-1", customer={"tier": "enterprise"}, tags=["payouts"])),
-    Past(case(2), facts(number="C-2", customer={"tier": "enterprise"})),
-    Past(case(3), facts(number="C-3")),
-    Past(case(4), facts(number="C-4", customer={"tier": "enterprise"}, tags=["payouts", "eu"])),
+    Past(case(1), values(facts(number="C-1", customer={"tier": "enterprise"}, tags=["payouts"]))),
+    Past(case(2), values(facts(number="C-2", customer={"tier": "enterprise"}))),
+    Past(case(3), values(facts(number="C-3"))),
+    Past(case(4), values(facts(number="C-4", customer={"tier": "enterprise"}, tags=["payouts", "eu"]))),
 ]
 
 
@@ -53,7 +56,7 @@ def test_it_counts_what_falls_to_the_fallback_before_and_after() -> None:
 
 
 def test_examples_are_few_however_many_move() -> None:
-    many = [Past(case(n), MIXED[0].facts) for n in range(50)]
+    many = [Past(case(n), MIXED[0].known) for n in range(50)]
     [move] = compare(BEFORE, AFTER, many).moves
     assert (move.cases, len(move.examples)) == (50, MAX_EXAMPLES)
 
@@ -68,7 +71,7 @@ def test_rules_that_never_match_are_told_from_those_that_earlier_ones_leave_noth
 
 def test_the_load_of_each_team_before_and_after_by_hour() -> None:
     found = {each.team: each for each in compare(BEFORE, AFTER, MIXED).load}
-    hour = MIXED[0].facts.at.hour
+    hour = MIXED[0].known["at"].hour
     assert (found["sales"].before, found["sales"].after, found["sales"].busiest_hour_before) == (3, 1, 3)
     assert (found["payments"].before, found["payments"].busiest_hour_after) == (0, 2)
     assert found["payments"].by_hour_after[hour] == sum(found["payments"].by_hour_after) == 2
@@ -83,7 +86,7 @@ def test_only_tags_that_change_are_counted_too() -> None:
 
 @given(st.lists(contacts, max_size=20))
 def test_the_moves_are_those_of_really_routing_each(found: list[rules.ContactFacts]) -> None:
-    moves = compare(BEFORE, AFTER, [Past(UUID(int=n), contact) for n, contact in enumerate(found)])
+    moves = compare(BEFORE, AFTER, [Past(UUID(int=n), values(contact)) for n, contact in enumerate(found)])
     teams = [(rules.match(BEFORE, c).team, rules.match(AFTER, c).team) for c in found]
     assert moves.moved == sum(was != will for was, will in teams)
     assert {(m.before, m.after): m.cases for m in moves.moves} == {
@@ -91,8 +94,14 @@ def test_the_moves_are_those_of_really_routing_each(found: list[rules.ContactFac
     }
 
 
+@given(contacts)
+def test_a_stored_contact_has_the_values_that_rules_saw(found: ContactFacts) -> None:
+    document = to_json(found)
+    assert stored(from_json(document), found.at) == values(ContactFacts.model_validate_json(document))
+
+
 def test_evaluate_says_what_matched_and_why_the_earlier_did_not() -> None:
-    found = lab.evaluate(AFTER, MIXED[1].facts)
+    found = lab.evaluate(AFTER, facts(number="C-2", customer={"tier": "enterprise"}))
     assert (found.match.team, found.match.rule) == ("sales", "r2")
     assert [(w.rule, w.because) for w in found.earlier.rules] == [("r1", "it is not tagged 'payouts'")]
 
