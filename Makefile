@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos repeats fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos providers repeats fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -52,6 +52,9 @@ bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS
 
 chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+providers: $(READY) ## ten minutes in which Slack fails in every way: every page still reaches somebody; ARGS="--minutes 2 --seed 7"
+	$(BIN)/python -m tests.chaos.providers $(ARGS)
 
 repeats: $(READY) ## 10,000 contacts three times through a kill -9 of intake: none lost, none twice; ARGS="--contacts 1000"
 	$(BIN)/python -m tests.chaos.repeats $(ARGS)

@@ -49,6 +49,11 @@ class Sinks:
         return f"http://127.0.0.1:{self._slack_port}/api/"
 
     @property
+    def slack_behaves(self) -> str:
+        """Where to post how Slack should behave from now on."""
+        return f"http://127.0.0.1:{self._slack_port}/behave"
+
+    @property
     def smtp_url(self) -> str:
         return f"smtp://127.0.0.1:{self._smtp_port}"
 
@@ -99,8 +104,12 @@ class Sinks:
         """Also what is said in threads, and changes of earlier messages."""
         return [*self._slack(), *self.mail()]
 
+    def slack_lines(self) -> list[dict[str, Any]]:
+        """Everything that the stand-in for Slack wrote down, oldest first."""
+        return _lines(self._slack_log)
+
     def _slack(self) -> list[Sent]:
-        lines = [line for line in _lines(self._slack_log) if line["method"] in ("chat.postMessage", "chat.update")]
+        lines = [line for line in self.slack_lines() if line["method"] in ("chat.postMessage", "chat.update")]
         return [Sent(_at(line), line["channel"], _slack_key(line), _words(line), line) for line in lines]
 
 

@@ -2,7 +2,8 @@
 
 In a test: ``async with Slack() as slack: … slack.url … slack.posts``, and ``slack.behave("429", retry_after=2)``.
 Apart: ``python -m tests.stand_ins.slack --port 9000 --log slack.jsonl``; every post that it took is one JSON line,
-written before it is answered. ``POST /behave {"mode": "500", "channel": "#x", "times": 3}`` changes it while it runs.
+written before it is answered, and says whether it will be. ``POST /behave`` with ``{"mode": "500", "channel": "#x",
+"times": 3}`` changes it while it runs; ``any`` fails a share of the calls in any of the ways, by a seed.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, Self, TextIO, cast, get_args
 
 from aiohttp import web
@@ -18,7 +20,8 @@ from aiohttp import web
 from shared.clock import SystemClock
 from tests.stand_ins.blocks import complaints
 
-Mode = Literal["ok", "429", "500", "hang", "hang_after", "drop_before", "drop_after"]
+Mode = Literal["ok", "429", "500", "hang", "hang_after", "drop_before", "drop_after", "any"]
+FAULTS: tuple[Mode, ...] = ("429", "500", "hang", "hang_after", "drop_before", "drop_after")
 POSTED_FIRST = ("hang_after", "drop_after")  # the message arrives, its answer does not
 LONG_S = 3600.0
 STRUCTURED = ("blocks", "attachments", "metadata")
@@ -39,6 +42,13 @@ class Behaviour:
     mode: Mode = "ok"
     times: int | None = None  # then it is well again; None: until told otherwise
     retry_after: float = 1.0
+    share: float = 0.5  # of calls that fail, where the mode is any
+    chance: Random = field(default_factory=Random)
+
+    def now(self) -> Mode:
+        if self.mode != "any":
+            return self.mode
+        return self.chance.choice(FAULTS) if self.chance.random() < self.share else "ok"
 
 
 @dataclass
@@ -60,10 +70,18 @@ class Slack:
         self._runner: web.AppRunner | None = None
         self.url = ""
 
-    def behave(self, mode: Mode, channel: str = "", times: int | None = None, retry_after: float = 1.0) -> None:
+    def behave(
+        self,
+        mode: Mode,
+        channel: str = "",
+        times: int | None = None,
+        retry_after: float = 1.0,
+        share: float = 0.5,
+        seed: str = "",
+    ) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"mode: one of {', '.join(get_args(Mode))}")
-        self.behaviours[channel] = Behaviour(mode, times, retry_after)
+        self.behaviours[channel] = Behaviour(mode, times, retry_after, share, Random(seed))
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -96,23 +114,24 @@ class Slack:
         self.calls += 1
         method, body = request.match_info["method"], await _body(request)
         behaviour = self._behaviour(str(body.get("channel", "")))
-        if behaviour.mode == "429":
+        mode = behaviour.now()
+        if mode == "429":
             headers = {"Retry-After": f"{behaviour.retry_after:g}"}
             return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
-        if behaviour.mode == "500":
+        if mode == "500":
             return web.Response(status=500, text="upstream connect error")
-        if behaviour.mode in ("hang", "drop_before"):
-            return await self._leave(request, behaviour.mode == "hang")
+        if mode in ("hang", "drop_before"):
+            return await self._leave(request, mode == "hang")
         if wrong := _complaint(request, method, body) or self._unknown(method, body):
             self.refused.append(wrong)
             self._write({"method": "refused", "called": method, "why": wrong})
             error, _, details = wrong.partition(": ")
             more = {"response_metadata": {"messages": [f"[ERROR] {details}"]}} if details else {}
             return web.json_response({"ok": False, "error": error, **more})
-        self._write({"method": method, **body})
+        self._write({"method": method, "answered": mode not in POSTED_FIRST, **body})
         answer = getattr(self, "_" + method.replace(".", "_"), _anything)(body)
-        if behaviour.mode in POSTED_FIRST:
-            return await self._leave(request, behaviour.mode == "hang_after")
+        if mode in POSTED_FIRST:
+            return await self._leave(request, mode == "hang_after")
         return web.json_response({"ok": True, **answer})
 
     def _unknown(self, method: str, body: dict[str, Any]) -> str:
@@ -223,7 +242,10 @@ def main() -> None:
     with arguments.log.open("a") as log:
         slack = Slack(log)
         slack.behave(arguments.mode)
-        web.run_app(slack.app(), host="127.0.0.1", port=arguments.port, access_log=None, print=None)
+        web.run_app(
+            slack.app(), host="127.0.0.1", port=arguments.port, access_log=None, print=None,
+            shutdown_timeout=0.1, handler_cancellation=True,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def recorded(d: Draft, answer: Recorded) -> None:
         return
     outcome = answer.outcome
     _note(d, delivery, "found" if outcome.copies == 1 else outcome.kind, outcome.detail)
-    delivery = replace(delivery, token=None, claimed_until=None)
+    lost = delivery.lost + (outcome.kind == "lost")  # counted also where nothing calls for it any more: it may be there
+    delivery = replace(delivery, token=None, claimed_until=None, lost=lost)
     d.put([delivery])
     if outcome.retry_after is not None and outcome.kind == "later":
         d.block(delivery.lane, Block(d.now + outcome.retry_after, outcome.detail))
@@ -92,7 +93,7 @@ def recorded(d: Draft, answer: Recorded) -> None:
     elif outcome.kind == "refused":
         _fail(d, delivery, outcome.detail)
     elif outcome.kind == "lost":
-        _again(d, replace(delivery, lost=delivery.lost + 1), outcome, DeliveryState.UNKNOWN)
+        _again(d, delivery, outcome, DeliveryState.UNKNOWN)
     else:
         _again(d, delivery, outcome, DeliveryState.HELD)
 

@@ -188,16 +188,25 @@ async def doubtful(tx: Tx, now: datetime, since: timedelta) -> Sequence[Row[Any]
 
 
 async def ledger(tx: Tx) -> list[Entry]:
-    """Clocks that called became pages, or have a reason; every target that a page chose has a delivery."""
+    """Clocks that called became pages, or have a reason; every target that a page chose has a delivery; every send has
+    an answer, or is listed as failed: it may have arrived, so what follows it may be a duplicate."""
     row = await tx.one(
         "SELECT (SELECT count(DISTINCT clock_id) FROM page_clock) AS paged,"
         " (SELECT count(*) FROM clock c WHERE c.ignored IS NOT NULL"
         "  AND NOT EXISTS (SELECT 1 FROM page_clock p WHERE p.clock_id = c.id)) AS ignored,"
-        " (SELECT CAST(coalesce(sum(jsonb_array_length(deliveries)), 0) AS bigint) FROM page_entry) AS chosen"
+        " (SELECT CAST(coalesce(sum(jsonb_array_length(deliveries)), 0) AS bigint) FROM page_entry) AS chosen,"
+        " (SELECT CAST(coalesce(sum(attempts), 0) AS bigint) FROM delivery) AS sends"
     )
+    ends = await tx.rows(
+        "SELECT coalesce(a.outcome, CASE WHEN d.state IN ('queued', 'held', 'unknown') THEN 'out' ELSE 'lost' END)"
+        " AS outcome, count(*) AS sends FROM attempt a LEFT JOIN delivery d ON d.id = a.delivery_id"
+        " GROUP BY 1 ORDER BY 1"
+    )
+    sends = {each.outcome: each.sends for each in ends}
+    answered = sum(count for outcome, count in sends.items() if outcome not in ("out", "lost"))
     states = await tx.rows("SELECT state, count(*) AS deliveries FROM delivery GROUP BY state ORDER BY state")
     counts = {each.state: each.deliveries for each in states}
-    clocks, hop = "clocks→pages", "pages→deliveries"
+    clocks, hop, sent = "clocks→pages", "pages→deliveries", "sends→answers"
     return [
         Entry(clocks, "clock", "done", row.paged if row else 0),
         Entry(clocks, "clock", "suppressed", row.ignored if row else 0),
@@ -206,4 +215,8 @@ async def ledger(tx: Tx) -> list[Entry]:
         Entry(hop, "delivery", "suppressed", counts.get("suppressed", 0)),
         Entry(hop, "delivery", "failed", counts.get("failed", 0)),
         Entry(hop, "delivery", "open", sum(counts.get(state, 0) for state in ("queued", "held", "unknown"))),
+        Entry(sent, "send", "in", row.sends if row else 0),
+        Entry(sent, "send", "done", answered),
+        Entry(sent, "send", "failed", sends.get("lost", 0)),
+        Entry(sent, "send", "in_flight", sends.get("out", 0)),
     ]

@@ -64,6 +64,17 @@ def test_a_lost_answer_is_unknown_and_sent_again_with_the_same_key() -> None:
     assert world.state.deliveries[sent.id].lost == 1  # listed for ever: it may have arrived twice
 
 
+def test_an_answer_lost_while_the_promise_was_met_is_counted_too() -> None:
+    world = queued()
+    delivery = first(world)
+    token = world.claim(delivery)
+    world.tell(met(minutes(1)))
+    suppressed = world.state.deliveries[delivery.id]
+    assert suppressed.state == DeliveryState.SUPPRESSED
+    world.do(Recorded(delivery.id, token, LOST))
+    assert world.state.deliveries[delivery.id] == replace(suppressed, token=None, claimed_until=None, lost=1)
+
+
 def test_a_claim_that_never_came_back_is_a_lost_answer() -> None:
     world = queued()
     token = world.claim(first(world))

@@ -235,7 +235,7 @@ async def test_a_page_lives_in_slack_from_breach_to_answer(embedded: str, slack:
     assert [each["text"] for each in slack.whispers] == ["C-4812: The page is over."]
     assert slack.whispers[0]["response_type"] == "ephemeral"
     assert slack.refused == []
-    assert await notify.balance() == {"pages→deliveries": 0}
+    assert await notify.balance() == {"pages→deliveries": 0, "sends→answers": 0}
     states = {(each["purpose"], each["state"]) for each in await notify.deliveries()}
     assert {("update", "sent"), ("history", "sent"), ("call", "sent")} <= states
     await notify.stop()

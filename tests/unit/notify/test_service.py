@@ -41,7 +41,7 @@ async def test_a_breach_pages_the_channel_then_the_person_and_an_acknowledgement
     page = await notify.page()
     assert page["state"] == "resolved"
     assert [line["kind"] for line in page["history"]][-2:] == ["acknowledged", "resolved"]
-    assert await notify.balance() == {"pages→deliveries": 0}
+    assert await notify.balance() == {"pages→deliveries": 0, "sends→answers": 0}
 
 
 async def test_nobody_is_told_twice_when_two_replicas_send(
@@ -273,10 +273,10 @@ async def test_a_withdrawn_breach_is_taken_back_where_it_was_told(notify: Runnin
 async def test_the_ledger_shows_a_row_that_was_lost(notify: Running) -> None:
     await notify.tell(breached())
     await notify.pump()
-    assert await notify.balance() == {"pages→deliveries": 0}
+    assert await notify.balance() == {"pages→deliveries": 0, "sends→answers": 0}
     async with notify.runtime.db.transaction() as tx:
         await tx.run("DELETE FROM delivery")
-    assert await notify.balance() == {"pages→deliveries": 1}
+    assert await notify.balance() == {"pages→deliveries": 1, "sends→answers": -1}
 
 
 async def test_a_page_may_end_and_the_next_begin_in_one_batch(notify: Running) -> None:
