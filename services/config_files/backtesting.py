@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -12,77 +13,75 @@ from services.config_files.server import Refused, Server
 from services.config_files.tables import sparkline, table_of
 
 STREAM = "application/x-ndjson"
-NOT_THERE = (404, 405)  # answers of a server that tries only what it has stored
-MAX_EXAMPLES = 3
+NARROWEST, BESIDE = 24, 46  # columns of a series, and of what stands beside it
 
 
 def backtest(server: Server, ruleset: JSON, asked: JSON, tell: Callable[[int, int], None]) -> JSON:
     """The report. ``tell`` gets how many cases are compared, of how many at most. Raises ``Refused``."""
-    try:
-        for line in server.lines("POST", "/v1/rulesets/backtest", {"ruleset": ruleset, **asked}, STREAM):
-            if "progress" not in line:
-                return line
-            tell(int(line["progress"]["cases"]), int(line["progress"].get("limit") or 0))
-    except Refused as refused:
-        if refused.status in NOT_THERE:
-            return _by_a_draft(server, ruleset, asked)
-        raise
+    for line in server.lines("POST", "/v1/rulesets/backtest", {"ruleset": ruleset, **asked}, STREAM):
+        if "progress" not in line:
+            return line
+        tell(line["progress"]["cases"], line["progress"]["limit"])
     raise Refused(f"{server.url} ended the backtest without a report. Repeat it.")
-
-
-def _by_a_draft(server: Server, ruleset: JSON, asked: JSON) -> JSON:
-    """A draft, laid aside afterwards."""
-    draft = f"/v1/rulesets/{server.call('POST', '/v1/rulesets', {**ruleset, 'note': 'backtest'})['version']}"
-    try:
-        report: JSON = server.call("POST", f"{draft}/backtest", asked)
-    finally:
-        server.call("POST", f"{draft}/retire", {"reason": "it was made for a backtest"})
-    return report
 
 
 def show(out: Console, report: Mapping[str, Any]) -> None:
     cases, moved = report["cases"], report["moved"]
     whole = "" if report["complete"] else " [yellow](time ran out: the newest only)[/]"
-    out.print(f"{cases} cases, compared with version {report['against']}{whole}")
-    out.print(f"[bold]{moved}[/] ({_share(moved, cases)}) go to another team;", end=" ")
-    out.print(f"of the others {report['priority_changed']} get another priority.")
+    out.print(f"{cases:,} cases, compared with version {report['against']}{whole}")
+    out.print(f"[bold]{moved:,}[/] ({_share(moved, cases)}) go to another team;", end=" ")
+    out.print(f"of the others {report['priority_changed']:,} get another priority.")
     before, after = report["to_fallback_before"], report["to_fallback_after"]
-    out.print(f"To the fallback: {before} ({_share(before, cases)}) before, {after} ({_share(after, cases)}) after.\n")
+    out.print(
+        f"To the fallback: {before:,} ({_share(before, cases)}) before, {after:,} ({_share(after, cases)}) after.\n"
+    )
     _moves(out, report["moves"])
-    if never := report.get("never_matched"):
+    if never := report["never_matched"]:
         out.print(f"Rules that match none of them: {', '.join(map(escape, never))}\n")
-    for each in report.get("shadowed") or ():
+    for each in report["shadowed"]:
         behind = ", ".join(map(escape, each["taken_by"]))
-        out.print(f"{escape(each['rule'])} decides none of the {each['matched']} that it matches, behind {behind}\n")
-    _load(out, report.get("load") or [])
-    if breaches := report.get("breaches"):
-        out.print(escape(breaches["text"]))
+        out.print(f"{escape(each['rule'])} decides none of the {each['matched']:,} that it matches, behind {behind}\n")
+    _load(out, report)
+    out.print(f"{escape(report['breaches']['text'])}.")
 
 
 def _moves(out: Console, moves: list[Mapping[str, Any]]) -> None:
     if not moves:
         return
-    table = table_of("from", "to", "cases", "for example")
+    table = table_of("from", "to", "cases", "for example", numbers=("cases",))
     for move in moves:
-        named = (each.get("number") or str(each["case_id"]) for each in move["examples"][:MAX_EXAMPLES])
-        table.add_row(escape(move["before"]), escape(move["after"]), str(move["cases"]), ", ".join(named))
+        named = (each.get("number") or str(each["case_id"]) for each in move["examples"])
+        table.add_row(escape(move["before"]), escape(move["after"]), f"{move['cases']:,}", ", ".join(named))
     out.print(table)
     out.print()
 
 
-def _load(out: Console, load: list[Mapping[str, Any]]) -> None:
-    """Cases per hour of the day, before and after on one scale."""
-    if not load:
+def _load(out: Console, report: Mapping[str, Any]) -> None:
+    """Cases in every hour, before and after on one scale, of the teams that would have others than they had."""
+    changed = [each for each in report["load"] if each["hours_before"] != each["hours_after"]]
+    if not changed:
         return
-    table = table_of("team", "", "cases", "by hour of the day, UTC", "busiest hour")
-    for each in load:
-        scale = max((*each["by_hour_before"], *each["by_hour_after"]), default=0)
-        for name in ("before", "after"):
-            line = sparkline([*each[f"by_hour_{name}"], scale])[:-1]
-            busiest = str(each[f"busiest_hour_{name}"])
-            table.add_row(escape(each["team"]) if name == "before" else "", name, str(each[name]), line, busiest)
+    hours = len(changed[0]["hours_before"])
+    step = -(-hours // max(NARROWEST, out.width - BESIDE))
+    begin = datetime.fromisoformat(report["hours_from"])
+    mark = "one hour" if step == 1 else f"busiest of {step} hours"
+    out.print(f"Load by the hour since {begin:%Y-%m-%d %H:%M} UTC; a mark: {mark}", highlight=False)
+    table = table_of("team", "", "cases", "busiest hour", "", numbers=("cases", "busiest hour"))
+    for team in changed:
+        series = {name: _busiest(team[f"hours_{name}"], step) for name in ("before", "after")}
+        scale = max(*series["before"], *series["after"])
+        for name, values in series.items():
+            named = escape(team["team"]) if name == "before" else ""
+            busiest = f"{team[f'busiest_hour_{name}']:,}"
+            table.add_row(named, name, f"{team[name]:,}", busiest, sparkline([*values, scale])[:-1])
     out.print(table)
+    if same := len(report["load"]) - len(changed):
+        out.print(f"{same} {'team has' if same == 1 else 'teams have'} the same load as before")
     out.print()
+
+
+def _busiest(hours: list[int], step: int) -> list[int]:
+    return [max(hours[start : start + step]) for start in range(0, len(hours), step)]
 
 
 def _share(part: int, whole: int) -> str:

@@ -29,8 +29,9 @@ def said(value: Any) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
+    """A mark for each value, a dot for none."""
     highest = max(values, default=0)
-    return "".join(BARS[round(value / highest * (len(BARS) - 1))] if highest else BARS[0] for value in values)
+    return "".join(BARS[round(value / highest * (len(BARS) - 1))] if value else "·" for value in values)
 
 
 def show_plan(out: Console, plan: Plan) -> None:
@@ -138,5 +139,7 @@ def show_pulled(out: Console, results: Sequence[Result]) -> None:
         out.print("No changes: the files have what the server says.")
 
 
-def table_of(*names: str) -> Table:
-    return Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False, header_style="dim")
+def table_of(*names: str, numbers: Sequence[str] = ()) -> Table:
+    """``numbers`` are the columns that stand at the right."""
+    columns = (Column(name, overflow="fold", justify="right" if name in numbers else "left") for name in names)
+    return Table(*columns, box=None, pad_edge=False, header_style="dim")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.routing import rules
 from services.routing.lab.forecast import LEVEL, Cell, Seen, forecast
+from services.routing.lab.load import Load, Loads
 from services.routing.model import Compiled, Rule
 from services.routing.rules.facts import ENVIRONMENT
 from services.routing.rules.index import Index
@@ -64,20 +66,9 @@ class Unused(_Value):
     taken_by: list[str]
 
 
-class Load(_Value):
-    """Cases of one team, before and after. ``by_hour``: per hour of the day in UTC, on average of the days."""
-
-    team: str
-    before: int
-    after: int
-    busiest_hour_before: int
-    busiest_hour_after: int
-    by_hour_before: list[float]
-    by_hour_after: list[float]
-
-
 class Breaches(_Value):
-    """The expected change in cases that break a promise, among the ``cases`` that move and whose outcome is known.
+    """The expected change in cases that break a promise, among the ``cases`` with a known outcome that get
+    another team or priority.
 
     ``low`` to ``high`` is an interval of ``level``. ``thin``: teams and priorities with little history.
     ``beyond_history``: teams that would be busier than they ever were, of which the forecast knows nothing.
@@ -96,7 +87,10 @@ class Breaches(_Value):
 
 
 class Report(_Value):
-    """What a change of rules does to contacts. ``moves`` has the largest first."""
+    """What a change of rules does to contacts. ``moves`` has the largest first.
+
+    ``hours_from``: the first hour of the series in ``load``, which go up to the newest contact (31 days at most).
+    """
 
     cases: int
     moved: int
@@ -107,6 +101,7 @@ class Report(_Value):
     moves: list[Move]
     never_matched: list[str]
     shadowed: list[Unused]
+    hours_from: datetime | None
     load: list[Load]
     breaches: Breaches
 
@@ -123,9 +118,7 @@ class Comparison:
     _examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
     _idle: set[str] = field(default_factory=set)  # rules of the draft that decided nothing so far
     _taken: dict[str, Counter[str]] = field(default_factory=dict)
-    _hours: tuple[Counter[tuple[str, int]], Counter[tuple[str, int]]] = field(
-        default_factory=lambda: (Counter(), Counter())
-    )
+    _loads: Loads = field(default_factory=Loads)
     _history: dict[Cell, list[int]] = field(default_factory=dict)
     _moved: dict[tuple[Cell, Cell], list[int]] = field(default_factory=dict)
 
@@ -144,9 +137,7 @@ class Comparison:
         self._counts["fallback before"] += was.first is None
         self._counts["fallback after"] += will.first is None
         self._counts["tags"] += was.tags != will.tags
-        hour = int(known["at"].timestamp()) // 3600
-        self._hours[0][team_before, hour] += 1
-        self._hours[1][team_after, hour] += 1
+        self._loads.add(team_before, team_after, known["at"])
         self._use(will)
         here = (past.team or team_before, past.priority or priority_before)
         if past.breached is not None:
@@ -179,7 +170,7 @@ class Comparison:
     def report(self) -> Report:
         largest = sorted(self._moves.items(), key=lambda item: (-item[1], item[0]))
         order = [rule.spec.id for rule in self.after.rules if rule.spec.id in self._idle]
-        load = self._load()
+        hours_from, load = self._loads.told()
         return Report(
             cases=self._cases,
             moved=sum(self._moves.values()),
@@ -201,31 +192,10 @@ class Comparison:
                 for rule in order
                 if rule in self._taken
             ],
+            hours_from=hours_from,
             load=load,
             breaches=self._breaches(load),
         )
-
-    def _load(self) -> list[Load]:
-        hours = {hour for counted in self._hours for _, hour in counted}
-        days = (max(hours) // 24 - min(hours) // 24 + 1) if hours else 1
-        made = []
-        for team in sorted({team for counted in self._hours for team, _ in counted}):
-            totals, busiest, by_hour = [], [], []
-            for counted in self._hours:
-                of_team = [(hour, cases) for (name, hour), cases in counted.items() if name == team]
-                totals.append(sum(cases for _, cases in of_team))
-                busiest.append(max((cases for _, cases in of_team), default=0))
-                day = [0] * 24
-                for hour, cases in of_team:
-                    day[hour % 24] += cases
-                by_hour.append([round(cases / days, 2) for cases in day])
-            made.append(
-                Load(
-                    team=team, before=totals[0], after=totals[1], busiest_hour_before=busiest[0],
-                    busiest_hour_after=busiest[1], by_hour_before=by_hour[0], by_hour_after=by_hour[1],
-                )
-            )  # fmt: skip
-        return made
 
     def _breaches(self, load: list[Load]) -> Breaches:
         found = forecast(
@@ -233,11 +203,12 @@ class Comparison:
             {pair: Seen(*counts) for pair, counts in self._moved.items()},
         )
         busier = [each.team for each in load if each.busiest_hour_after > BUSIER * max(1, each.busiest_hour_before)]
-        text = "No case whose outcome is known would move, so nothing can be said of breaches"
+        text = "No case whose outcome is known would get another team or priority: nothing can be said of breaches"
         if found.cases:
+            low, high = found.before + found.low, found.before + found.high
             text = (
-                f"Of the {found.cases} cases that move and whose outcome is known, {found.before} broke a promise;"
-                f" with the draft {found.before + found.low:.0f} to {found.before + found.high:.0f} would"
+                f"Of the {found.cases} cases with a known outcome that get another team or priority,"
+                f" {found.before} broke a promise; with the draft {low:.0f} to {high:.0f} would"
                 f" ({LEVEL:.0%} interval, {found.before + found.change:.0f} expected)"
             )
         return Breaches(

@@ -1,5 +1,6 @@
 """What a change of rules would do, counted over contacts; and tests that are kept with the rules."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from services.routing import lab, rules
 from services.routing.lab.backtest import MAX_EXAMPLES, Comparison, Past, Report
+from services.routing.lab.load import MAX_HOURS
 from services.routing.model import ContactFacts
 from services.routing.rules.facts import stored, values
 from services.routing.spec import Expect, RulesetSpec
@@ -75,7 +77,21 @@ def test_the_load_of_each_team_before_and_after_by_hour() -> None:
     assert (found["sales"].before, found["sales"].after, found["sales"].busiest_hour_before) == (3, 1, 3)
     assert (found["payments"].before, found["payments"].busiest_hour_after) == (0, 2)
     assert found["payments"].by_hour_after[hour] == sum(found["payments"].by_hour_after) == 2
+    assert (found["payments"].hours_before, found["payments"].hours_after) == ([0], [2])
     assert compare(BEFORE, AFTER, MIXED).breaches.beyond_history == ["payments"]
+
+
+def test_the_load_is_a_series_of_hours_up_to_the_newest_contact_and_bounded() -> None:
+    hours = (0, 2, 2, MAX_HOURS + 5)
+    past = [Past(case(n), {**MIXED[0].known, "at": NOON - timedelta(hours=ago)}) for n, ago in enumerate(hours)]
+    found = compare(BEFORE, BEFORE, past[:3])
+    assert found.hours_from == NOON - timedelta(hours=2)
+    assert [(each.team, each.hours_before, each.hours_after) for each in found.load] == [
+        ("sales", [2, 0, 1], [2, 0, 1])
+    ]
+    long = compare(BEFORE, BEFORE, past)
+    assert long.hours_from == NOON - timedelta(hours=MAX_HOURS - 1)
+    assert (len(long.load[0].hours_after), long.load[0].after) == (MAX_HOURS, 4)
 
 
 def test_only_tags_that_change_are_counted_too() -> None:

@@ -99,7 +99,9 @@ async def test_a_backtest_tells_how_far_it_is_and_forecasts_from_what_happened(r
     found = last["breaches"]
     assert (found["known"], found["cases"], found["before"], found["thin"]) == (60, 20, 10, ["payments urgent"])
     assert found["low"] <= found["change"] <= found["high"]
-    assert found["text"].startswith("Of the 20 cases that move and whose outcome is known, 10 broke a promise;")
+    assert found["text"].startswith(
+        "Of the 20 cases with a known outcome that get another team or priority, 10 broke a promise;"
+    )
 
 
 def ended(number: int, breached: bool) -> Any:
