@@ -50,8 +50,8 @@ bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS
 	$(BIN)/python -m tests.bench $(ARGS)
 	$(BIN)/python -m tests.bench.clocks --clocks $(or $(CLOCKS),1000000)
 
-chaos: $(READY) needs-java ## crash everything under load, and judge; MINUTES=5 or ARGS="--rounds 20 --seed 1"
-	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or kills only by ARGS="--rounds 20 --seed 1"
+	$(BIN)/python -m tests.chaos $(if $(MINUTES),--all --replicas 2 --minutes $(MINUTES)) $(ARGS)
 
 providers: $(READY) ## ten minutes in which Slack fails in every way: every page still reaches somebody; ARGS="--minutes 2 --seed 7"
 	$(BIN)/python -m tests.chaos.providers $(ARGS)

@@ -48,6 +48,7 @@ class LocalKafka:
         self.folder = Path(folder).absolute()
         self._jars = jars
         self.port = port or free_port()
+        self.pid = 0  # of the last start
         self._child: Child | None = None
 
     @property
@@ -73,7 +74,7 @@ class LocalKafka:
             self._format([*run, "kafka.tools.StorageTool"], settings)
         command = [*run, "kafka.Kafka", str(settings)]
         self._child = Child(command, self.folder / "kafka.log", on_parent_death=signal.SIGKILL)
-        self._child.start()
+        self.pid = self._child.start()
         self._wait_until_started(self._child)
 
     def stop(self) -> None:

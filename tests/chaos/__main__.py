@@ -1,5 +1,6 @@
 """``python -m tests.chaos --rounds 20 --seed 1``: crash everything under load, then say whether anything was lost.
 
+``--all --minutes 30 --replicas 2``: every fault of ``faults.py`` at least three times, and whether anything was late.
 Prints a table and, as its last line, JSON. Exit code 1 where anything is wrong.
 """
 
@@ -10,13 +11,14 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.chaos import crews
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.load import Clients
-from tests.chaos.rounds import Options, Run, run
+from tests.chaos.rounds import STEADY_A_SECOND, Options, Run, run
 from tests.e2e.client import Routes
 from tests.e2e.stack import Apart
 
@@ -28,7 +30,8 @@ def crash(stack: Apart, options: Options) -> tuple[Run, Verdict]:
 
     async def load() -> Run:
         with (stack.folder / "answers.jsonl").open("a") as log:
-            clients = Clients(Routes(stack.documents()), stack.key, f"s{options.seed}", log)
+            routes, unanswered = Routes(stack.documents()), 9 if options.all_faults else 3
+            clients = Clients(routes, stack.key, f"s{options.seed}", log, stack.replicas, unanswered)
             async with clients.open():
                 return await run(stack, clients, options, lambda line: print(line, flush=True))
 
@@ -44,18 +47,25 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=1, help="how many parts are killed at the same moment")
     parser.add_argument("--freeze", action="store_true", help="also stop services for longer than their leases")
     parser.add_argument("--replicas", type=int, default=1, help="of each service")
+    parser.add_argument("--all", action="store_true", help="every fault, with calm in between; needs --minutes")
+    parser.add_argument("--rate", type=float, help="contacts a second; 50 with --all, else 20 beside the bursts")
     arguments = parser.parse_args()
+    if arguments.all and not arguments.minutes:
+        parser.error("--all needs --minutes, such as --minutes 30")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
-    options = Options(arguments.seed, arguments.rounds, arguments.minutes, arguments.together, arguments.freeze)
+    rate = arguments.rate or (50.0 if arguments.all else STEADY_A_SECOND)
+    kills = (arguments.seed, arguments.rounds, arguments.minutes, arguments.together, arguments.freeze)
+    options = Options(*kills, all_faults=arguments.all, a_second=rate)
     started = time.monotonic()
     with Apart(replicas=arguments.replicas) as stack:
         done, verdict = crash(stack, options)
         kept = stack.keep(Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))) if verdict.wrong else None
-    print("\nround  killed                     down  without a team   in flight  all have one after")
+    print("\nround  fault                      down  without a team   in flight  all have one after")
     for each in done.rounds:
-        what = " and ".join(each.parts) + (" (frozen)" if each.how == "freeze" else "")
         figures = f"{each.unplaced:>14} {each.in_flight:>11} {each.placed_after_s:>18.1f} s"
-        print(f"{each.number:>5}  {what:<24} {each.down_s:>4.1f} s  {figures}")
+        print(f"{each.number:>5}  {each.how + ' ' + ' and '.join(each.parts):<24} {each.down_s:>4.1f} s  {figures}")
+    often = Counter(each.how + " " + each.parts[0].partition("-")[0] for each in done.rounds)
+    print("\n" + ", ".join(f"{fault} {times} times" for fault, times in sorted(often.items())))
     print(f"\nseed {options.seed}, {time.monotonic() - started:.0f} s")
     for name, count in verdict.counts.items():
         print(f"  {name:<20} {count:>8}")

@@ -1,8 +1,11 @@
 """The verdict on a run, from outside: the clients' log, the sinks' logs, and the public API when all is quiet."""
 
+import re
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from statistics import quantiles
 from typing import Any
 
 from shared.ledger import Entry, Line, merge
@@ -14,7 +17,10 @@ from tests.e2e.sinks import Sent
 from tests.e2e.stack import Stack
 
 QUIET_WITHIN_S = 120.0
+READERS = 8
+BOUND = timedelta(seconds=30)  # from the deadline, or from the end of the last fault that stood in the way
 CLOCKS_AGREE = timedelta(milliseconds=50)
+CASE_NUMBER = re.compile(r"\bC-\d+\b")
 CLOCKS = Counter({("first_reply", 1): 1, ("unassigned", 1): 1})  # what every case here is promised, once
 
 
@@ -81,6 +87,8 @@ def judge(stack: Stack, tocsin: Client, run: Run) -> Verdict:
     clocks = _clocks(verdict, tocsin, cases)
     _in_flight(verdict, run, placed, clocks)
     _pages(verdict, stack, tocsin, cases, clocks)
+    if not run.bursts:
+        _timely(verdict, stack, run, cases, clocks)
     for line in differences(ledger(stack, tocsin)):
         verdict.wrong.append(f"the ledger does not balance: {line}")
     return verdict
@@ -113,8 +121,9 @@ def _cases(verdict: Verdict, tocsin: Client, items: list[Item]) -> dict[str, Ite
 def _assignments(verdict: Verdict, tocsin: Client, cases: dict[str, Item]) -> dict[str, datetime]:
     """Each case has been given to its team, once. Gives when."""
     placed = {}
-    for case_id, item in cases.items():
-        answer = tocsin.send("GET", f"/v1/cases/{case_id}/assignment")
+    with ThreadPoolExecutor(READERS) as pool:
+        answers = pool.map(lambda case_id: tocsin.send("GET", f"/v1/cases/{case_id}/assignment"), cases)
+    for (case_id, item), answer in zip(cases.items(), answers, strict=True):
         found = answer.json()
         once = answer.status_code == 200 and found["team"] == item.team and len(found["history"]) == 1
         verdict.check(once, f"case {case_id} is not assigned once: {answer.text[:300]}")
@@ -133,7 +142,7 @@ def _in_flight(verdict: Verdict, run: Run, placed: dict[str, datetime], clocks: 
                 each.placed_after_s = max(each.placed_after_s, (placed[case_id] - each.at).total_seconds())
             clock = clocks.get(case_id)
             each.in_flight += clock is None or scene.at(clock["met_at"] or clock["breached_at"]) > each.at
-        enough = each.in_flight >= IN_FLIGHT
+        enough = each.in_flight >= IN_FLIGHT or not run.bursts
         verdict.check(enough, f"round {each.number} had only {each.in_flight} in flight at its kill")
 
 
@@ -195,7 +204,8 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
         came = arrived.get(delivery["id"], 0)
         verdict.check(delivery["state"] != "sent" or came > 0, f"sent and never came: {delivery}")
         verdict.check(delivery["state"] in ("sent", "suppressed"), f"neither sent nor suppressed: {delivery}")
-    asked = Counter((d["page_id"], d["target"], d["way"], d["purpose"]) for d in outside)
+    calls = [d for d in outside if d["purpose"] != "update"]  # a message changes as often as its page does
+    asked = Counter((d["page_id"], d["target"], d["way"], d["purpose"]) for d in calls)
     verdict.check(not (twice := [k for k, n in asked.items() if n > 1]), f"asked for twice: {twice[:3]}")
     verdict.counts |= {
         "promises broken": len(broken),
@@ -203,6 +213,46 @@ def _pages(verdict: Verdict, stack: Stack, tocsin: Client, cases: dict[str, Item
         "messages": sum(arrived.values()),
         "listed repeats": listed,
     }
+
+
+def _timely(verdict: Verdict, stack: Stack, run: Run, cases: dict[str, Item], clocks: dict[str, JSON]) -> None:
+    """Whoever was never answered is told of, by the sinks' own logs: not early, and not later than ``BOUND``."""
+    first: dict[str, datetime] = {}
+    for sent in sorted(stack.sinks.everything(), key=lambda each: each.at):
+        for number in CASE_NUMBER.findall(sent.text):
+            first.setdefault(number, sent.at)
+    outages = sorted((each.at, each.over) for each in run.rounds)
+    late: list[float] = []
+    calm: list[float] = []
+    for case_id, item in cases.items():
+        if item.reply_at is not None or case_id not in clocks:
+            continue
+        number, due = item.answers[0]["case_number"], scene.at(clocks[case_id]["due_at"])
+        told = first.get(number)
+        if told is None:
+            verdict.wrong.append(f"{number} was due {due} and nobody was told")
+            continue
+        verdict.check(told > due - CLOCKS_AGREE, f"{number} was due {due} and told at {told}")
+        ready = _ready_at(due, told, outages)
+        verdict.check(told <= ready + BOUND, f"{number} was due {due}, could be told at {ready}, was told at {told}")
+        late.append((told - due).total_seconds())
+        if not any(began <= told and over + BOUND > due for began, over in outages):
+            calm.append(late[-1])
+    verdict.counts["told of"] = len(late)
+    for name, found in (("after the deadline", late), ("in calm", calm)):
+        if len(found) > 1:
+            cut = quantiles(found, n=100, method="inclusive")
+            for share, value in (("p50", cut[49]), ("p99", cut[98]), ("most", max(found))):
+                verdict.counts[f"{name}, {share} ms"] = round(value * 1000)
+
+
+def _ready_at(due: datetime, told: datetime, outages: list[tuple[datetime, datetime]]) -> datetime:
+    """When nothing stood in the way any more: the deadline, or the end of faults that overlapped the wait."""
+    ready = due
+    for began, over in outages:
+        if began <= min(told, ready + BOUND) and over + BOUND > ready:
+            ready = max(ready, over)
+    return ready
 
 
 def _arrived(messages: list[Sent]) -> Counter[str]:

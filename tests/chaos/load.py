@@ -6,11 +6,12 @@ What a run is judged by begins here: a contact that was answered 202 must be the
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
+from types import MappingProxyType
 from typing import Any, NoReturn, TextIO
 
 import aiohttp
@@ -48,11 +49,21 @@ class Item:
 class Clients:
     """Posts contacts and replies, and knows what is unanswered."""
 
-    def __init__(self, routes: Routes, key: str, prefix: str, log: TextIO) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        key: str,
+        prefix: str,
+        log: TextIO,
+        replicas: Mapping[str, Sequence[str]] = MappingProxyType({}),  # by the base URL of the first
+        unanswered: int = 3,  # one contact of so many never gets a reply; shares no factor with the crews
+    ) -> None:
         self.items: dict[str, Item] = {}
         self.refused: list[str] = []  # answers that no repetition can mend: none is expected
         self.repeats = 0
         self._routes, self._prefix, self._log = routes, prefix, log
+        self._replicas, self._unanswered = replicas, unanswered
+        self._turns = count()
         self._headers = {"Authorization": f"Bearer {key}"}
         self._numbers = count(1)
         self._http: aiohttp.ClientSession
@@ -92,10 +103,10 @@ class Clients:
 
     def _new(self) -> tuple[Item, JSON]:
         number = next(self._numbers)
-        item = Item(f"{self._prefix}-{number}", CREWS[number % len(CREWS)], number % 3 > 0, time.monotonic())
+        name, crew = f"{self._prefix}-{number}", CREWS[number % len(CREWS)]
+        item = Item(name, crew, number % self._unanswered > 0, time.monotonic())
         self.items[item.external_id] = item
-        name = {"source": "chaos", "external_id": item.external_id, "thread": item.external_id}
-        return item, scene.payout_missing(item.team, **name)
+        return item, scene.payout_missing(crew, source="chaos", external_id=name, thread=name)
 
     async def _batch(self, new: list[tuple[Item, JSON]]) -> None:
         """Repeat it whole until every line is accepted: those that were already get their first answer."""
@@ -122,7 +133,7 @@ class Clients:
         )
         while True:
             try:
-                async with self._http.post(self._routes.base(path) + path, **how) as answer:
+                async with self._http.post(self._base(path) + path, **how) as answer:
                     text = await answer.text()
                     if answer.status < 300:
                         return _parsed(path, text)
@@ -132,6 +143,12 @@ class Clients:
                 pass  # no answer: it may have been accepted
             self.repeats += 1
             await asyncio.sleep(PAUSE_S)
+
+    def _base(self, path: str) -> str:
+        """One replica after the other, as a gateway would."""
+        first = self._routes.base(path)
+        same = self._replicas.get(first, (first,))
+        return same[next(self._turns) % len(same)]
 
     def _refuse(self, answer: str) -> NoReturn:
         self.refused.append(answer)

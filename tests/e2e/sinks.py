@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.e2e.client import until
 from tests.e2e.programs import Program, free_port, python
 
@@ -36,6 +38,7 @@ class Sinks:
     def __init__(self, folder: Path) -> None:
         self._slack_port, self._smtp_port = free_port(), free_port()
         self._slack_log, self._smtp_log = folder / "slack.jsonl", folder / "mail.jsonl"
+        self._smtp_behaves = folder / "smtp.mode"
         self.programs = [
             Program(name, python("-m", f"tests.stand_ins.{name}", "--port", str(port), "--log", str(log)), folder, {})
             for name, port, log in (
@@ -56,6 +59,13 @@ class Sinks:
     @property
     def smtp_url(self) -> str:
         return f"smtp://127.0.0.1:{self._smtp_port}"
+
+    def behave(self, name: str, mode: str) -> None:
+        """Let one of them misbehave from now on, or be well again (``ok``)."""
+        if name == "slack":
+            httpx.post(f"http://127.0.0.1:{self._slack_port}/behave", json={"mode": mode}).raise_for_status()
+        else:
+            self._smtp_behaves.write_text(mode)
 
     def start(self) -> None:
         for program in self.programs:

@@ -176,6 +176,7 @@ class Apart(Stack):
         self.kafka = LocalKafka(self.folder / "kafka")
         self._replicas = replicas
         self._bases: dict[str, str] = {}
+        self.replicas: dict[str, list[str]] = {}  # their base URLs, by that of the first
         self._ground: dict[str, str] = {}  # settings that say where Postgres and Kafka are
 
     @property
@@ -203,7 +204,8 @@ class Apart(Stack):
                 name = service if number == 1 else f"{service}-{number}"
                 environment = self.environment(port) | self._ground | public
                 self.programs[name] = Program(name, python("-m", f"services.{service}"), self.folder, environment)
-                self._bases.setdefault(service, f"http://127.0.0.1:{port}")
+                first = self._bases.setdefault(service, f"http://127.0.0.1:{port}")
+                self.replicas.setdefault(first, []).append(f"http://127.0.0.1:{port}")
         migrate = Program("migrate", python("-m", "services.cli", "migrate"), self.folder, self.cli_environment())
         migrate.start()
         assert migrate.wait(60), f"migrate does not end\n{migrate.tail()}"

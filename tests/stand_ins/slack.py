@@ -20,10 +20,11 @@ from aiohttp import web
 from shared.clock import SystemClock
 from tests.stand_ins.blocks import complaints
 
-Mode = Literal["ok", "429", "500", "hang", "hang_after", "drop_before", "drop_after", "any"]
+Mode = Literal["ok", "slow", "429", "500", "hang", "hang_after", "drop_before", "drop_after", "any"]
 FAULTS: tuple[Mode, ...] = ("429", "500", "hang", "hang_after", "drop_before", "drop_after")
 POSTED_FIRST = ("hang_after", "drop_after")  # the message arrives, its answer does not
 LONG_S = 3600.0
+SLOW_S = 3.0
 STRUCTURED = ("blocks", "attachments", "metadata")
 
 
@@ -120,6 +121,8 @@ class Slack:
             return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
         if mode == "500":
             return web.Response(status=500, text="upstream connect error")
+        if mode == "slow":
+            await asyncio.sleep(SLOW_S)
         if mode in ("hang", "drop_before"):
             return await self._leave(request, mode == "hang")
         if wrong := _complaint(request, method, body) or self._unknown(method, body):

@@ -6,6 +6,7 @@ it is answered.
 """
 
 import argparse
+import asyncio
 import json
 import signal
 import socket
@@ -21,8 +22,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from shared.clock import SystemClock
 
-Mode = Literal["ok", "451", "550", "drop_before", "drop_after"]
+Mode = Literal["ok", "slow", "451", "550", "drop_before", "drop_after"]
 PATIENCE_S = 5.0
+SLOW_S = 3.0
+LOOK_EVERY_S = 0.1
 
 
 @dataclass
@@ -72,6 +75,8 @@ class Mail:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
+        if self.mode == "slow":
+            await asyncio.sleep(SLOW_S)
         if self.mode == "451":
             return "451 4.7.1 Greylisted, try again later"
         if self.mode != "drop_before":
@@ -112,11 +117,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--behave", type=Path, help="a file whose word is the mode, as soon as it is there")
     parser.add_argument("--mode", choices=get_args(Mode), default="ok")
     arguments = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
-    with arguments.log.open("a") as log, Mail(log, arguments.port, arguments.mode):
-        signal.sigwait([signal.SIGTERM, signal.SIGINT])
+    with arguments.log.open("a") as log, Mail(log, arguments.port, arguments.mode) as mail:
+        while signal.sigtimedwait([signal.SIGTERM, signal.SIGINT], LOOK_EVERY_S) is None:
+            told = arguments.behave.read_text() if arguments.behave and arguments.behave.exists() else mail.mode
+            mail.mode = told if told in get_args(Mode) else mail.mode
 
 
 if __name__ == "__main__":
