@@ -34,6 +34,9 @@ WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what beca
 PROBLEMS = Gauge("tocsin_problems", "What is configured but cannot work, as GET /v1/problems lists it", ["kind"])
 ON_CALL_GAP = Gauge("tocsin_on_call_gap_seconds", "Until nobody is on call; no sample where that is far", ["schedule"])
 OVER_BUDGET = Counter("tocsin_mails_over_budget_total", "Mails kept as automatic: their sender sends too many")
+TRIALS = Gauge("tocsin_trials_running", "Versions of the ruleset on trial: 1 where one runs", ["kind"])
+SHADOW_CASES = Counter("tocsin_shadow_cases_total", "Cases for a shadow, by what became of them", ["outcome"])
+CANARY_ROLLBACKS = Counter("tocsin_canary_rollbacks_total", "Canaries that went back by their own conditions")
 HTTP_DURATION = Histogram(
     "tocsin_http_request_duration_seconds", "HTTP requests by route template", ["method", "route", "status"]
 )

@@ -5,6 +5,7 @@ from services.routing.decide import decide
 from services.routing.dispatcher import Dispatcher
 from services.routing.model import CaseState
 from services.routing.store import RoutingStore, first_start, ledger, metadata
+from services.routing.trials import Trials
 from shared.batch import Service
 from shared.process import Member
 from shared.runtime import Runtime
@@ -20,7 +21,8 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     store = runtime.service.store
     assert isinstance(store, RoutingStore)  # what `service` made
     desk = Loop("routing desk", Dispatcher(runtime, store).step, runtime.wake_sender)
-    return Assembly(router=api.routes(runtime, store), ledger=ledger, loops=(desk,))
+    trials = Loop("routing trials", Trials(runtime, store).step)
+    return Assembly(router=api.routes(runtime, store), ledger=ledger, loops=(desk, trials))
 
 
 MEMBER = Member(service, assemble)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.routing.api import activation, assignments, custody, lab, people, rulesets
+from services.routing.api import activation, assignments, custody, lab, people, rulesets, trials
 from services.routing.model import CaseState
 from services.routing.spec import TeamSpec
 from services.routing.store import TEAM, RoutingStore
@@ -38,6 +38,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     router.include_router(custody.routes(runtime))
     router.include_router(activation.routes(runtime, store))
     router.include_router(lab.routes(runtime, store))
+    router.include_router(trials.routes(runtime, store))
     router.include_router(rulesets.routes(runtime, store))
     router.include_router(assignments.routes(runtime, store))
     return router

@@ -11,8 +11,9 @@ from pydantic import ConfigDict
 from services.routing.api import checks
 from services.routing.api.shapes import ForceBody, RetireBody, RollbackBody, RulesetAnswer
 from services.routing.model import CaseState, RulesetState
+from services.routing.model.trials import TrialKind
 from services.routing.rules.versions import standing_before
-from services.routing.store import RoutingStore, audit
+from services.routing.store import RoutingStore, StoredRuleset, audit
 from services.routing.store import rulesets as stored
 from services.routing.store.audit import Action, Actor
 from shared import resources
@@ -71,23 +72,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         of its tests fails, unless forced.
         """
         said = body or ForceBody()
-        async with runtime.db.transaction() as tx:
-            chosen = await checks.ruleset(tx, version)
-        # Before the configuration is held, so that no batch waits.
-        compiled = await store.compiled(chosen.version, chosen.spec)
-        failed = await checks.tests_hold(chosen, compiled, said.force, runtime.clock.now())
-        expected = said.expected_active or expected_version(if_match)
-        if expected is None and chosen.state == RulesetState.DRAFT:
-            expected = chosen.based_on
-        async with runtime.db.transaction() as tx:
-            await resources.version(tx, "FOR UPDATE")
-            await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
-            await checks.teams_exist(tx, chosen.spec)
-            by, now = actor(request, who), runtime.clock.now()
-            if failed:
-                await audit.write(tx, Action.FORCED, version, None, by, f"{failed}: {said.reason}", now)
-            await stored.activate(tx, chosen, by, now, reason=said.reason)
-            return RulesetAnswer.of(await checks.ruleset(tx, version))
+        return await take_over(runtime, store, version, said, actor(request, who), if_match)
 
     @router.post("/v1/rulesets/rollback")
     async def roll_back(request: Request, who: Writer, body: RollbackBody | None = None) -> RulesetAnswer:
@@ -122,6 +107,39 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             return RulesetAnswer.of(await checks.ruleset(tx, version))
 
     return router
+
+
+async def take_over(
+    runtime: Runtime[CaseState], store: RoutingStore, version: int, said: ForceBody, by: Actor,
+    if_match: str | None = None, canary: bool = False,
+) -> RulesetAnswer:  # fmt: skip
+    """Make a version the active one, past every guard. ``canary``: only where it is a running one."""
+    async with runtime.db.transaction() as tx:
+        chosen = await checks.ruleset(tx, version)
+    # Before the configuration is held, so that no batch waits.
+    compiled = await store.compiled(chosen.version, chosen.spec)
+    failed = await checks.tests_hold(chosen, compiled, said.force, runtime.clock.now())
+    async with runtime.db.transaction() as tx:
+        await resources.version(tx, "FOR UPDATE")
+        chosen = await checks.ruleset(tx, version)
+        if canary:
+            await checks.runs(tx, TrialKind.CANARY, version)
+        expected = expected_active(chosen, said.expected_active, if_match)
+        await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
+        await checks.teams_exist(tx, chosen.spec)
+        now = runtime.clock.now()
+        if failed:
+            await audit.write(tx, Action.FORCED, version, None, by, f"{failed}: {said.reason}", now)
+        await stored.activate(tx, chosen, by, now, reason=said.reason)
+        return RulesetAnswer.of(await checks.ruleset(tx, version))
+
+
+def expected_active(chosen: StoredRuleset, said: int | None, if_match: str | None) -> int | None:
+    """The version that must be active for ``chosen`` to take over; None where nobody cares."""
+    expected = said or expected_version(if_match)
+    # A canary needs no guess: it ends when another version becomes active.
+    new = chosen.state == RulesetState.DRAFT or (chosen.state == RulesetState.SHADOW and chosen.activated_at is None)
+    return chosen.based_on if expected is None and new else expected
 
 
 def _not_just_now(done: Sequence[audit.Entry], expected: int | None, now: datetime) -> None:

@@ -6,9 +6,10 @@ from datetime import datetime
 from services.routing import lab, rules
 from services.routing.api.shapes import DiffAnswer
 from services.routing.model import Compiled
+from services.routing.model.trials import Trial, TrialKind
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
-from services.routing.store import TEAM, StoredRuleset
+from services.routing.store import TEAM, StoredRuleset, trials
 from services.routing.store import rulesets as stored
 from shared import resources
 from shared.db import Tx
@@ -56,6 +57,16 @@ async def ruleset(tx: Tx, version: int) -> StoredRuleset:
     if found is None:
         raise not_found("ruleset", version)
     return found
+
+
+async def runs(tx: Tx, kind: TrialKind, version: int) -> Trial:
+    """Locked. Raises a 409 where it does not run. The caller holds the configuration row."""
+    newest = await trials.newest(tx, kind, version)
+    held = await trials.hold(tx, newest.number, wait=True) if newest else None
+    if held is None:
+        how = f"it is {newest.state}: {newest.ended_because}" if newest else "there was none"
+        raise conflict("not-running", f"No {kind} of version {version} runs; {how}. GET /v1/trials lists them.")
+    return held
 
 
 async def not_overtaken(tx: Tx, expected: int | None, active: StoredRuleset) -> None:

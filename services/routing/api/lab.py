@@ -18,9 +18,9 @@ from services.routing.api.lab_shapes import (
     BacktestBody,
     DraftBacktestBody,
     DraftBody,
-    DraftTrialBody,
+    DraftEvaluateBody,
+    EvaluateBody,
     TestsAnswer,
-    TrialBody,
     evaluation,
 )
 from services.routing.api.shapes import PlacementAnswer
@@ -66,7 +66,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         return Response(answer, media_type="application/json")
 
     @router.post("/v1/rulesets/evaluate", dependencies=READER)
-    async def evaluate_draft(body: DraftTrialBody) -> PlacementAnswer:
+    async def evaluate_draft(body: DraftEvaluateBody) -> PlacementAnswer:
         """What a draft that is stored nowhere says of a contact, and why earlier rules do not match."""
         compiled = await checks.compiles(body.ruleset)
         async with runtime.db.transaction() as tx:
@@ -74,7 +74,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         return evaluation(named, DRAFT, lab.evaluate(compiled, facts))
 
     @router.post("/v1/rulesets/{version}/evaluate", dependencies=READER)
-    async def evaluate(version: Version, body: TrialBody) -> PlacementAnswer:
+    async def evaluate(version: Version, body: EvaluateBody) -> PlacementAnswer:
         """What this version says of a contact, and why the rules before the one that matches do not."""
         async with runtime.db.transaction() as tx:
             chosen = await checks.ruleset(tx, version)
@@ -129,7 +129,7 @@ async def _told(
                 yield orjson.dumps({"progress": {**line, "limit": task.choice.limit}}) + b"\n"
 
 
-async def _given(tx: Tx, runtime: Runtime[CaseState], body: TrialBody) -> tuple[UUID | None, ContactFacts]:
+async def _given(tx: Tx, runtime: Runtime[CaseState], body: EvaluateBody) -> tuple[UUID | None, ContactFacts]:
     if body.case_id is None:
         return None, lab.facts_of(body, body.at or body.occurred_at or runtime.clock.now())
     named = await case_id(tx, case_named(body.case_id))

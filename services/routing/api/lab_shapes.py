@@ -18,7 +18,7 @@ DEFAULT_CONTACTS = 100_000
 CaseNamed = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 
 
-class TrialBody(Given):
+class EvaluateBody(Given):
     """A contact as one would post it, or the ``case_id`` (or number) of one that came. ``at``: as if it came then."""
 
     case_id: CaseNamed | None = None
@@ -34,7 +34,7 @@ class TrialBody(Given):
         return self
 
 
-class DraftTrialBody(TrialBody):
+class DraftEvaluateBody(EvaluateBody):
     """With the ruleset to try, which is stored nowhere."""
 
     ruleset: RulesetSpec

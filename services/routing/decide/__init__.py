@@ -8,15 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.routing import recent, rules
-from services.routing.decide import activities, desk, handing
-from services.routing.model import (
-    RULES,
-    Assignment,
-    CaseState,
-    ClockOutcome,
-    ContactFacts,
-)
+from services.routing import recent
+from services.routing.decide import activities, desk, handing, placing
+from services.routing.model import CaseState, ClockOutcome, ContactFacts
 from services.routing.model.commands import Give, HandOff, LinkIssue, Release
 from shared.contracts import clocks
 from shared.contracts.contacts import CaseActivity, CaseMerged, ContactReceived, CustomerErased
@@ -66,15 +60,7 @@ def _contact(state: CaseState, contact: ContactReceived, now: datetime) -> Decid
         return activities.wrote_again(state)
     if state.assignment is not None:
         return handing.nothing(state, f"{state.assignment.team} has the case already")
-    found = rules.match(state.configuration.ruleset, facts)
-    # An imported contact is placed when it came, so that its clocks are computed as if it had been routed then.
-    at = min(contact.occurred_at, now) if contact.history else now
-    version = state.configuration.ruleset.version
-    made = Assignment(
-        found.team, found.priority, found.tags, version, found.rule, found.because, at, RULES, found.skills,
-        found.language,
-    )  # fmt: skip
-    return handing.place(state, made, history=contact.history)
+    return placing.by_rules(state, contact, facts, now)
 
 
 def _erased(state: CaseState) -> Decided:

@@ -87,8 +87,11 @@ def linked(state: CaseState, link: LinkIssue, now: datetime) -> Decided:
 def _by_rule(so_far: Decided, what: Happened, now: datetime) -> Decided:
     """What the hand-off rules make of what happened, on top of what it changed itself."""
     state = so_far.state
-    standing, ruleset = state.assignment, state.configuration.ruleset
-    if standing is None or not ruleset.hand_off or standing.status in (Status.SOLVED, Status.CLOSED):
+    standing = state.assignment
+    if standing is None or standing.status in (Status.SOLVED, Status.CLOSED):
+        return so_far
+    ruleset = state.configuration.placed_by(standing.ruleset_version, state.case_id)
+    if not ruleset.hand_off:
         return so_far
     rule = first(ruleset, what, standing)
     if rule is None:

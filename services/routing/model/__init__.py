@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from services.routing.model.commands import Issue
+from services.routing.model.trials import Enrolment, place
 from services.routing.spec import FallbackSpec, HandOffRule, RuleSpec, TeamSpec
 from shared.conditions import Condition
 from shared.conditions.asked import Alternatives
@@ -219,12 +220,32 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A version that decides a share of new cases."""
+
+    trial: int
+    share: float
+    ruleset: Compiled
+
+    def takes(self, case_id: UUID) -> bool:
+        return place(self.trial, case_id) < self.share
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
-    """What holds while a batch is decided: the active ruleset and the teams."""
+    """What holds while a batch is decided: the active ruleset, the teams, the canary, the trial of the shadow."""
 
     version: int
     ruleset: Compiled
     teams: Mapping[str, TeamSpec]
+    canary: Canary | None = None
+    shadow: int | None = None
+
+    def placed_by(self, version: int, case_id: UUID) -> Compiled:
+        """The rules that hold for a case which this version placed: the canary's for its own, else the active."""
+        canary = self.canary
+        is_canary = canary is not None and version == canary.ruleset.version and canary.takes(case_id)
+        return canary.ruleset if canary and is_canary else self.ruleset
 
 
 class StepKind(StrEnum):
@@ -300,8 +321,8 @@ class ClockOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseState:
-    """A case as routing sees it. ``contact``, ``heard``, ``steps``, ``outcomes`` and ``issues`` are what the batch at
-    hand brought.
+    """A case as routing sees it. ``contact``, ``heard``, ``steps``, ``outcomes``, ``issues`` and ``enrolled`` are what
+    the batch at hand brought.
 
     ``recency``: of the contacts in the batch at hand, by contact id.
 
@@ -320,3 +341,4 @@ class CaseState:
     heard: tuple[Heard, ...] = ()
     recency: Mapping[UUID, Recency] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+    enrolled: tuple[Enrolment, ...] = ()

@@ -17,10 +17,12 @@ from services.routing.spec.rulesets import (
     When,
 )
 from services.routing.spec.teams import Assign, Member, TeamFallback, TeamSpec
+from services.routing.spec.trials import CanaryTerms, RollbackSpec
 
 __all__ = [
     "MAX_RULES",
     "Assign",
+    "CanaryTerms",
     "Expect",
     "FallbackSpec",
     "Given",
@@ -29,6 +31,7 @@ __all__ = [
     "Language",
     "Member",
     "Onward",
+    "RollbackSpec",
     "RuleSpec",
     "RulesetSpec",
     "Skill",

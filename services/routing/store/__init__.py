@@ -1,6 +1,6 @@
 """All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
 
-from services.routing.store import audit, desks, issues, rulesets
+from services.routing.store import audit, desks, issues, rulesets, trials
 from services.routing.store.cases import (
     RoutingStore,
     StoredAssignment,
@@ -28,4 +28,5 @@ __all__ = [
     "ledger",
     "metadata",
     "rulesets",
+    "trials",
 ]

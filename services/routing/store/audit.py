@@ -21,6 +21,14 @@ class Action(StrEnum):
     ROLLED_BACK = "rolled_back"
     RETIRED = "retired"
     FORCED = "forced"  # what follows was done though tests failed
+    SHADOW_STARTED = "shadow_started"
+    SHADOW_STOPPED = "shadow_stopped"
+    SHADOW_SUPERSEDED = "shadow_superseded"
+    CANARY_STARTED = "canary_started"
+    CANARY_PROMOTED = "canary_promoted"
+    CANARY_ABORTED = "canary_aborted"
+    CANARY_ROLLED_BACK = "canary_rolled_back"
+    CANARY_SUPERSEDED = "canary_superseded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Row
 
 from services.routing import rules
 from services.routing.model import (
     Assignment,
+    Canary,
     CaseState,
     Compiled,
     Configuration,
@@ -20,10 +22,11 @@ from services.routing.model import (
     Step,
     StepKind,
 )
+from services.routing.model.trials import TrialKind
 from services.routing.recent import heard
 from services.routing.spec import RulesetSpec, TeamSpec
-from services.routing.store import issues, recent
-from services.routing.store.rulesets import TEAM, active_ruleset
+from services.routing.store import issues, recent, trials
+from services.routing.store.rulesets import TEAM, active_ruleset, ruleset
 from shared.batch import Change, Input
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because, Event
@@ -34,6 +37,8 @@ from shared.pace import gently, let_go
 from shared.resources import Configured, Snapshot
 
 COMPILED_KEPT = 16  # versions of the ruleset
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,21 @@ class RoutingStore:
     async def _build(self, tx: Tx, snapshot: Snapshot) -> Configuration:
         active = await active_ruleset(tx)
         teams = {name: TeamSpec.model_validate(each.body) for name, each in snapshot.of(TEAM).items()}
-        return Configuration(snapshot.version, await self.compiled(active.version, active.spec), teams)
+        compiled = await self.compiled(active.version, active.spec)
+        canary = await self._canary(tx, trials.configured(snapshot, TrialKind.CANARY))
+        shadow = trials.configured(snapshot, TrialKind.SHADOW)
+        return Configuration(snapshot.version, compiled, teams, canary, shadow.trial if shadow else None)
+
+    async def _canary(self, tx: Tx, running: trials.Configured | None) -> Canary | None:
+        """None also where a newer program refuses its rules: then the active version decides every case."""
+        chosen = await ruleset(tx, running.version) if running else None
+        if running is None or chosen is None:
+            return None
+        try:
+            return Canary(running.trial, running.share, await self.compiled(chosen.version, chosen.spec))
+        except rules.RulesetError as wrong:
+            log.error("the canary decides nothing", version=chosen.version, error=str(wrong)[:500])
+            return None
 
     async def compiled(self, version: int, spec: RulesetSpec) -> Compiled:
         """A stored version ready to match; the newest used are kept. Raises ``rules.RulesetError``."""
@@ -108,6 +127,7 @@ class RoutingStore:
         await _save_outcomes(tx, after)
         await recent.save(tx, [(state.case_id, each) for state in after for each in state.heard], now)
         await issues.save(tx, [(state.case_id, each) for state in after for each in state.issues])
+        await trials.enrol(tx, [(state.case_id, each) for state in after for each in state.enrolled])
         erased = [c.after.case_id for c in changes if c.after.erased and not c.before.erased]
         if erased:
             await _erase(tx, erased)

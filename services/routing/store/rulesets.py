@@ -9,13 +9,14 @@ from sqlalchemy import Row
 
 from services.routing.model import RulesetState
 from services.routing.spec import FallbackSpec, RulesetSpec
-from services.routing.store import audit
+from services.routing.store import audit, trials
 from services.routing.store.audit import Action, Actor
+from services.routing.store.trials import RULESET
 from shared import resources
 from shared.db import Tx, to_json
 
 TEAM = "team"
-ACTIVE = ("ruleset", "active")  # kind and name of the resource that says which version is active, and names its teams
+ACTIVE = (RULESET, "active")  # the resource that says which version is active, and names its teams
 FIRST_TEAM = "frontline"
 FIRST_AUTHOR = "first start"
 
@@ -124,7 +125,8 @@ async def activate(
 ) -> None:
     """Make a version the active one and retire the one before. The caller holds the configuration row.
 
-    Which is active is a resource too: so every activation is kept with who did it, and batches see it move.
+    Which is active is a resource too: so every activation is kept with who did it, and batches see it move. Trials
+    that run end with it.
     """
     before = await tx.scalar("SELECT version FROM ruleset WHERE state = 'active'")
     if before == chosen.version:
@@ -140,16 +142,17 @@ async def activate(
     )
     body = {"version": chosen.version, "teams": chosen.spec.teams()}
     await resources.put(tx, *ACTIVE, body, by.name, now)
+    await trials.end_with_activation(tx, chosen.version, by, now)
 
 
 def uses_of_team(snapshot: resources.Snapshot, team: str) -> list[str]:
-    """What stands in the way of deleting a team: where the active ruleset or another team names it."""
-    kind, name = ACTIVE
-    active = snapshot.of(kind).get(name)
+    """What stands in the way of deleting a team: where another team, the active ruleset or one on trial names it."""
     falls = [f"the fallback of team {each.name}" for each in snapshot.of(TEAM).values() if _fallback(each) == team]
-    if active is None or team not in active.body["teams"]:
-        return falls
-    return [*falls, f"{active.body['teams'][team]} of ruleset {active.body['version']}, which is active"]
+    return falls + [
+        f"{used.body['teams'][team]} of ruleset {used.body['version']}, which is {name}"
+        for name, used in snapshot.of(RULESET).items()
+        if team in used.body["teams"]
+    ]
 
 
 def _fallback(team: resources.Resource) -> str | None:

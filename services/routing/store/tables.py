@@ -154,4 +154,35 @@ Table(
     Column("address", Text),
     Column("reason", Text),
 )
+Table(
+    "trial",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("control", Integer, nullable=False),  # the version that was active
+    Column("state", Text, nullable=False),
+    Column("restores", Text, nullable=False),  # the ruleset's state, unless it is promoted
+    Column("terms", JSONB),  # of a canary
+    Column("started_at", _when, nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ended_at", _when),
+    Column("ended_by", Text),
+    Column("ended_because", Text),
+    Column("looked_at", _when),
+    Column("report", JSONB),
+    Index("trial_one_running", "kind", unique=True, postgresql_where=text("state = 'running'")),
+    Index("trial_version", "version", "kind", "number"),
+)
+Table(  # of running trials: a shadow's are gone once they are compared
+    "trial_case",
+    metadata,
+    Column("trial", BigInteger, primary_key=True),
+    Column("case_id", Uuid, primary_key=True),
+    Column("canary", Boolean, nullable=False),
+    Column("fallback", Boolean, nullable=False),
+    Column("at", _when, nullable=False),
+    Index("trial_case_at", "trial", "at", "case_id"),
+)
 platform_tables(metadata)
