@@ -59,11 +59,12 @@ def _common(item: Shape, author: Shape) -> dict[str, object]:
 
 
 def _customer(item: Shape, author: Shape) -> dict[str, str]:
-    """Our customer's own id where Intercom knows it, else Intercom's."""
-    listed = item.objects("contacts", "contacts")
+    """Our customer's own id where Intercom knows it, else Intercom's, marked as such: it is no id of another system."""
+    listed = item.objects("contacts", "contacts") or item.objects("contacts")  # a bare list as of API 2.0
     who = listed[0] if listed else item.object("user")
+    theirs = who.text("id") or author.text("id")
     return {
-        "id": who.text("external_id") or who.text("user_id") or who.text("id") or author.text("id"),
+        "id": who.text("external_id") or who.text("user_id") or (f"intercom-{theirs}" if theirs else ""),
         "email": author.text("email") or who.text("email"),
         "phone": who.text("phone"),
         "name": author.text("name") or who.text("name"),
@@ -71,7 +72,9 @@ def _customer(item: Shape, author: Shape) -> dict[str, str]:
 
 
 def _text(part: Shape) -> str:
-    return markup.to_text(part.text("body")).strip()
+    """HTML; plain as of API 2.15, whose lines are its own."""
+    body = part.text("body")
+    return (markup.to_text(body) if markup.has_tags(body) else body).strip()
 
 
 def _parts(event: Shape, authors: tuple[str, ...] | None = None) -> list[Shape]:

@@ -31,6 +31,10 @@ _BREAKS_AT_LINE = re.compile(r"(?<![ \v])[ \v]*\n[ \v]*")
 _HUGE_REFERENCE = re.compile(r"&#0*\d{8,};?")  # html.unescape would choke on a number of thousands of digits
 
 
+def has_tags(text: str) -> bool:
+    return _TOKEN.search(text) is not None
+
+
 def to_text(markup: str) -> str:
     """Tags away, entities read, blocks on lines of their own, cells apart; scripts, styles and comments left out."""
     markup = markup[:MARKUP_LIMIT].translate(_MARKS)

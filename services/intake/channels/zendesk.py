@@ -44,6 +44,11 @@ def _read(delivery: Delivery, received: Received, source: SourceSpec) -> tuple[D
     return Ignored(kind or "a body without a type or a ticket")
 
 
+def _id(theirs: str) -> str:
+    """A number of Zendesk's, marked as such: it is no id of another system."""
+    return f"zendesk-{theirs}" if theirs else ""
+
+
 def _created(event: Shape, received: Received) -> tuple[Draft, ...]:
     ticket = event.object("detail")
     return (
@@ -53,7 +58,7 @@ def _created(event: Shape, received: Received) -> tuple[Draft, ...]:
             channel=_CHANNEL_OF.get(ticket.text("via", "channel"), Channel.API),
             external_id=f"ticket-{ticket.need('id')}",
             thread=ticket.need("id"),
-            customer={"id": ticket.text("requester_id")},
+            customer={"id": _id(ticket.text("requester_id"))},
             subject=ticket.text("subject"),
             body=ticket.text("description"),
             tags=ticket.texts("tags"),
@@ -83,7 +88,8 @@ def _commented(event: Shape, received: Received) -> tuple[Draft, ...] | Ignored:
                 actor=comment.text("author", "name"),
             ),
         )
-    who = {"id": comment.text("author", "id") or ticket.text("requester_id"), "name": comment.text("author", "name")}
+    author = comment.text("author", "id") or ticket.text("requester_id")
+    who = {"id": _id(author), "name": comment.text("author", "name")}
     return (
         contact(
             received,
@@ -158,7 +164,10 @@ def _trigger(event: Shape, received: Received, mark: str) -> tuple[Draft, ...] |
                 external_id=f"trigger-{mark}",
                 thread=ticket.need("id"),
                 url=ticket.text("url"),
-                customer={name: ticket.text("requester", name) for name in ("id", "email", "phone", "name")},
+                customer={
+                    "id": _id(ticket.text("requester", "id")),
+                    **{name: ticket.text("requester", name) for name in ("email", "phone", "name")},
+                },
                 subject=ticket.text("subject"),
                 body=event.text("comment"),
                 tags=ticket.texts("tags"),

@@ -26,7 +26,7 @@ async def test_a_zendesk_ticket_lives_as_a_case(intake: Intake) -> None:
     assert (contact["source"], contact["thread"], contact["channel"]) == ("zendesk", "5158", "api")
     assert contact["url"] == "https://acme.zendesk.com/agent/tickets/5158"
     assert (contact["occurred_at"], contact["tags"]) == ("2025-01-08T10:12:07Z", ["mobile", "login"])
-    assert contact["customer"]["id"] == "8447388090494"
+    assert contact["customer"]["id"] == "zendesk-8447388090494"
     for name in ("priority-changed", "tags-changed", "comment-added", "status-changed"):
         assert (await zendesk.taken(payload(f"zendesk-{name}")))["outcome"] == "accepted", name
     case = await intake.get(f"/v1/cases/{contact['case_id']}")
