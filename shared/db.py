@@ -1,6 +1,6 @@
 """Postgres: an engine per service, and the one way to run SQL (``Tx``)."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -42,6 +42,7 @@ class Tx:
 
     def __init__(self, connection: AsyncConnection, sealing: Seal | None, alone: bool = False) -> None:
         self._connection, self._sealing, self._alone = connection, sealing, alone
+        self._raw: Any = None  # the driver's connection, once it was asked for
 
     @property
     def seal(self) -> Seal:
@@ -57,30 +58,37 @@ class Tx:
 
     async def records(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         """Rows as the driver gives them, as tuples: for many rows, where it shows. Cast ``jsonb`` to text."""
-        driver, statement, values = await self._direct(sql, parameters)
+        driver = await self._driver()
+        statement, names = _positional(sql)
         try:
-            found: Sequence[Sequence[Any]] = await driver.fetch(statement, *values)
+            found: Sequence[Sequence[Any]] = await driver.fetch(statement, *[parameters[name] for name in names])
         except (PostgresError, InterfaceError) as wrong:
             raise DBAPIError(sql, None, wrong) from wrong
         return found
 
     async def send(self, sql: str, **parameters: Any) -> None:
         """``run`` as the driver does it, at half the cost: for statements that run all day long."""
-        driver, statement, values = await self._direct(sql, parameters)
+        driver = await self._driver()
+        statement, names = _positional(sql)
         try:
-            await driver.execute(statement, *values)
+            await driver.execute(statement, *[parameters[name] for name in names])
         except (PostgresError, InterfaceError) as wrong:
             raise DBAPIError(sql, None, wrong) from wrong
 
-    async def _direct(self, sql: str, parameters: Mapping[str, Any]) -> tuple[Any, str, list[Any]]:
-        """The driver, in the transaction, with the statement and its parameters in order."""
+    async def _driver(self) -> Any:
+        """The driver, in the transaction."""
         await points.reach("db.statement")
-        driver = (await self._connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        if not (self._alone or driver.is_in_transaction()):
-            await self._connection.execute(_prepared("SELECT"))  # begins it, as the engine knows
-        statement, names = _positional(sql)
-        return driver, statement, [parameters[name] for name in names]
+        if self._raw is None:
+            self._raw = await self._connection.get_raw_connection()
+        if not self._alone and self._raw.dbapi_connection._transaction is None:
+            try:  # as the engine does before a first statement of its own, and knows of it
+                await self._raw.dbapi_connection._start_transaction()
+            except BaseException as wrong:  # also where we are cancelled: nobody knows whether it began
+                await self._connection.invalidate(wrong)
+                if isinstance(wrong, Exception):
+                    raise DBAPIError("BEGIN", None, wrong) from wrong
+                raise
+        return self._raw.driver_connection
 
     async def table(self, sql: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """What a person asks, as it is written: names of columns, and up to ``limit`` rows."""
@@ -97,11 +105,7 @@ class Tx:
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Append rows, in order, at a fraction of the cost of an INSERT. None of them may be there already."""
-        await points.reach("db.statement")
-        driver = (await self._connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        if not driver.is_in_transaction():  # SQLAlchemy begins with its first statement
-            await self._connection.execute(_prepared("SELECT 1"))
+        driver = await self._driver()
         try:
             await driver.copy_records_to_table(table, columns=columns, records=rows)
         except (PostgresError, InterfaceError) as wrong:

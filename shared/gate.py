@@ -92,14 +92,13 @@ class Gate:
                     await self._past(shortcut, headers, scope, measured_receive, stamped_send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            telemetry.HTTP_DURATION.labels(scope["method"], route, str(status)).observe(time.monotonic() - started)
+            telemetry.http_duration(scope["method"], route, status).observe(time.monotonic() - started)
 
     async def _past(
         self, shortcut: Shortcut, headers: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Past the framework, or back to it with the body that was read."""
         scope["app"] = self._fastapi
-        request = Request(scope)
         try:
             principal = await authorized(
                 self._fastapi, headers.get(b"authorization", b"").decode("latin-1"), shortcut.scope
@@ -113,7 +112,7 @@ class Gate:
             key = headers.get(b"idempotency-key")
             response = await shortcut.answer(principal, what, len(body or b""), key.decode("latin-1") if key else None)
         except Exception as error:  # as the framework does: every error becomes a problem document
-            response = await response_to(error, request)
+            response = await response_to(error, Request(scope))
         await response(scope, receive, send)
 
 

@@ -71,6 +71,8 @@ class GroupCommit(Generic[T, A]):
         self._name, self._commit, self._bounds, self._apart = name, commit, bounds, apart
         self._queue: deque[_Waiting[T, A]] = deque()
         self._bytes = 0
+        self._unanswered: deque[_Waiting[T, A]] = deque()  # as they came; answered ones are passed over
+        self._watch: asyncio.TimerHandle | None = None
         self._under_way: set[Hashable] = set()  # what ``apart`` says of the items in a commit
         self._flushes: set[asyncio.Task[None]] = set()
         self._sizes = telemetry.GROUP_SIZE.labels(name)
@@ -99,11 +101,25 @@ class GroupCommit(Generic[T, A]):
             # In a context of its own: it belongs to no request, and goes on where the request is cancelled.
             flush = asyncio.create_task(self._flush(), context=Context())
             self._flushes.add(flush)
-        late = loop.call_later(self._bounds.wait_s, self._give_up, waiting)
-        try:
-            return await waiting.answer
-        finally:
-            late.cancel()
+        while self._unanswered and self._unanswered[0].answer.done():
+            self._unanswered.popleft()
+        self._unanswered.append(waiting)
+        if self._watch is None:
+            self._watch = loop.call_later(self._bounds.wait_s, self._look)
+        return await waiting.answer
+
+    def _look(self) -> None:
+        """Give up those that wait too long. One timer for all: they came in the order in which they are late."""
+        now = time.monotonic()
+        while self._unanswered:
+            first = self._unanswered[0]
+            if not first.answer.done():
+                if (left := first.since + self._bounds.wait_s - now) > 0:
+                    self._watch = asyncio.get_running_loop().call_later(left, self._look)
+                    return
+                self._give_up(first)
+            self._unanswered.popleft()
+        self._watch = None
 
     def _give_up(self, waiting: _Waiting[T, A]) -> None:
         telemetry.GROUP_REFUSED.labels(self._name, "late").inc()

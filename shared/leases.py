@@ -51,13 +51,13 @@ class Leases:
 
     async def check(self, tx: Tx, epochs: Mapping[str, int]) -> frozenset[str]:
         """Which of these are still ours with that epoch. They stay ours until ``tx`` ends: the rows are locked."""
-        rows = await tx.rows(
+        rows = await tx.records(
             "SELECT name, epoch FROM lease WHERE name = ANY(CAST(:names AS text[])) AND owner = :owner"
             " ORDER BY name FOR SHARE",
             names=sorted(epochs),
             owner=self._owner,
         )
-        return frozenset(row.name for row in rows if epochs[row.name] == row.epoch)
+        return frozenset(name for name, epoch in rows if epochs[name] == epoch)
 
     async def release(self) -> None:
         """Let the others have everything at once, instead of after the lease."""

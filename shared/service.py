@@ -21,6 +21,7 @@ from shared.clock import SAMPLE_EVERY_S, DatabaseClock
 from shared.db import Database, Tx
 from shared.gate import Shortcut
 from shared.health import Health
+from shared.joined import Protocol
 from shared.leases import Leases
 from shared.ledger import Entry
 from shared.relay import NAMES, Relay
@@ -120,7 +121,7 @@ class Runner:
     async def run(self, app: Any, listening: socket.socket, died: Awaitable[None] | None = None) -> None:
         """Serve until ``stop`` is set. ``died`` raises when something that we stand on is gone."""
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30,
+            app, http=Protocol, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30,
             timeout_graceful_shutdown=int(self._settings.drain_s), server_header=False,
         )  # fmt: skip
         server = Server(config)

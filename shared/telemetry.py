@@ -3,7 +3,8 @@
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import structlog
@@ -58,6 +59,12 @@ GROUP_REPLAYS = Counter("tocsin_group_replays_total", "Groups repeated one by on
 _tracer: trace.Tracer | None = None
 
 
+@cache
+def http_duration(method: str, route: str, status: int) -> Histogram:
+    """Of one kind of request: looking it up costs more than using it."""
+    return HTTP_DURATION.labels(method, route, str(status))
+
+
 def count_redactions(counts: Mapping[str, int]) -> None:
     """How much of what was masked, by kind."""
     for kind, number in counts.items():
@@ -101,17 +108,21 @@ def traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
-@contextmanager
-def span(name: str, inputs: Sequence[Any] = (), parent: str | None = None) -> Iterator[None]:
+def span(name: str, inputs: Sequence[Any] = (), parent: str | None = None) -> AbstractContextManager[None]:
     """A span that links to the spans of its inputs (a batch has many parents); nothing where tracing is off."""
-    if _tracer is None:
-        yield
-        return
+    return _NO_SPAN if _tracer is None else _span(_tracer, name, inputs, parent)
+
+
+_NO_SPAN = nullcontext()
+
+
+@contextmanager
+def _span(tracer: trace.Tracer, name: str, inputs: Sequence[Any], parent: str | None) -> Iterator[None]:
     links = []
     for each in inputs:
         if each.traceparent:
             sender = propagate.extract({"traceparent": each.traceparent})
             links.append(trace.Link(trace.get_current_span(sender).get_span_context()))
     context = propagate.extract({"traceparent": parent}) if parent else None
-    with _tracer.start_as_current_span(name, context=context, links=links[:128]):
+    with tracer.start_as_current_span(name, context=context, links=links[:128]):
         yield

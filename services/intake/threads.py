@@ -41,6 +41,9 @@ class Place:
     renamed: UUID | None = None  # the case whose mail it answers, about something else
 
 
+OPENED = Place()  # where nothing earlier belongs to it
+
+
 def mark(contact: Contact) -> Key | None:
     """What only this contact may have. The same again is the same contact, or a mistake; None where it has none."""
     if contact.external_id:
@@ -100,8 +103,10 @@ def place(contact: Contact, holders: Mapping[Key, UUID], files: Mapping[UUID, Ca
     is an answer to what is solved under another subject, unless it names its case by a token. A contact that happened
     after its case was closed opens a follow-up.
     """
+    if not holders:
+        return OPENED
     named = sorted((*trail(contact), *tokens(contact)), key=lambda key: _ORDER.index(key.kind))
-    elsewhere = Place()
+    elsewhere = OPENED
     for key in named:
         case_id = holders.get(key)
         if case_id is None:
@@ -112,9 +117,9 @@ def place(contact: Contact, holders: Mapping[Key, UUID], files: Mapping[UUID, Ca
             if new_matter is None:
                 closed = _closed_before(file, contact)
                 return Place(follows=case_id, by=key) if closed else Place(joins=case_id, by=key)
-            if elsewhere == Place():
+            if elsewhere == OPENED:
                 elsewhere = Place(forwarded=case_id) if new_matter == "forwarded" else Place(renamed=case_id)
-        elif elsewhere == Place():
+        elif elsewhere == OPENED:
             elsewhere = Place(turned_away=case_id)
     return elsewhere
 
@@ -159,12 +164,12 @@ def _closed_before(file: CaseFile, contact: Contact) -> bool:
     return file.status is Status.CLOSED and closed_at is not None and contact.occurred_at > closed_at
 
 
-def rebinds(contact: Contact, holders: Mapping[Key, UUID], chosen: UUID, follows: UUID | None) -> dict[Key, UUID]:
-    """Which keys of its trail lead to the chosen case from now on: those that led nowhere, or to what it follows.
+def rebinds(tied: Sequence[Key], holders: Mapping[Key, UUID], chosen: UUID, follows: UUID | None) -> dict[Key, UUID]:
+    """Which keys of a trail lead to the chosen case from now on: those that led nowhere, or to what it follows.
 
     A key that leads to another case stays: it was somebody else's first.
     """
-    return {key: chosen for key in trail(contact) if holders.get(key) in (None, follows)}
+    return {key: chosen for key in tied if holders.get(key) in (None, follows)}
 
 
 def explain(where: Place, names: Mapping[UUID, str]) -> Because:
@@ -188,7 +193,10 @@ def explain(where: Place, names: Mapping[UUID, str]) -> Because:
         other = names[where.renamed]
         text = f"Opened: it answers a mail of {other}, under another subject."
         return Because(text=text, facts={"renamed_from": other})
-    return Because(text="Opened: nothing earlier belongs to it.", facts={})
+    return _NOTHING_EARLIER
+
+
+_NOTHING_EARLIER = Because(text="Opened: nothing earlier belongs to it.", facts={})
 
 
 def _how(by: Key | None) -> str:
@@ -204,12 +212,7 @@ def _how(by: Key | None) -> str:
     return "it answers a message"
 
 
-def connected(contacts: Sequence[Contact]) -> bool:
-    """True where one of several contacts may belong to the case of another."""
-    seen: set[Key] = set()
-    for contact in contacts:
-        keys = {*trail(contact), *tokens(contact)}
-        if not seen.isdisjoint(keys):
-            return True
-        seen |= keys
-    return False
+def connected(keys: Sequence[Sequence[Key]]) -> bool:
+    """True where one of several contacts may belong to the case of another: by the trail and the tokens of each."""
+    every = [key for own in keys for key in own]
+    return len(set(every)) < len(every)

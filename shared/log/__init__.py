@@ -3,14 +3,15 @@
 ``tests/contract/`` holds both to it. Embedded mode uses ``postgres.py``, distributed mode ``kafka.py``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 from zlib import crc32
 
 from shared.contracts.catalogue import Headers
+from shared.db import Tx
 
 TopicPartition = tuple[str, int]
 Positions = Mapping[TopicPartition, int]  # the position of the next record to read
@@ -101,6 +102,22 @@ class Log(Protocol):
 
     async def trim(self, before: datetime) -> int:
         """Forget records older than ``before`` that every known group has passed; gives how many. No-op on Kafka."""
+        ...
+
+
+@runtime_checkable
+class Neighbour(Protocol):
+    """A log in the database of the outboxes, which takes their rows over without their passing through a process."""
+
+    async def adopt(self, tx: Tx, topic: str, partitions: Mapping[int, int]) -> None:
+        """Move rows of the outbox of ``tx``'s schema here, in the order of their ids, when ``tx`` commits.
+
+        ``partitions``: where each goes, by its id.
+        """
+        ...
+
+    def announce(self, topics: Set[str]) -> None:
+        """Something was committed to these: readers in this process look at once."""
         ...
 
 

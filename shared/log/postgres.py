@@ -5,7 +5,7 @@ An append takes its positions from the ``head`` row of a partition, locked until
 and become visible in order: a reader can never pass one whose transaction commits late.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
 from shared import leases, points
@@ -117,9 +117,34 @@ class PostgresLog:
                 now=self._clock.now(),
             )
         await points.reach("log.appended")
-        appended = {each.topic for each in records}
+        self.announce({each.topic for each in records})
+
+    def announce(self, topics: Set[str]) -> None:
         for consumer in self._consumers:
-            consumer.notice(appended)
+            consumer.notice(topics)
+
+    async def adopt(self, tx: Tx, topic: str, partitions: Mapping[int, int]) -> None:
+        [(taken, written)] = await tx.records(
+            "WITH taken AS (DELETE FROM outbox o USING unnest(CAST(:ids AS bigint[]), CAST(:partitions AS int[]))"
+            " AS n (id, partition) WHERE o.id = n.id RETURNING o.id, n.partition, o.case_id, o.headers, o.body),"
+            " asked AS (SELECT partition, count(*) AS count FROM taken GROUP BY partition),"
+            " locked AS (SELECT h.partition, a.count FROM log.head h JOIN asked a ON h.partition = a.partition"
+            " WHERE h.topic = :topic ORDER BY h.partition FOR UPDATE OF h),"
+            " moved AS (UPDATE log.head h SET next_position = h.next_position + l.count FROM locked l"
+            " WHERE h.topic = :topic AND h.partition = l.partition"
+            " RETURNING h.partition, h.next_position - l.count AS start),"
+            " written AS (INSERT INTO log.record (topic, partition, position, key, headers, body, at)"
+            " SELECT :topic, partition, m.start - 1 + row_number() OVER (PARTITION BY partition ORDER BY t.id),"
+            " CAST(t.case_id AS text), convert_to(CAST(t.headers AS text), 'UTF8'), t.body, :now"
+            " FROM taken t JOIN moved m USING (partition) ORDER BY t.id RETURNING 1)"
+            " SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM written)",
+            ids=list(partitions),
+            partitions=list(partitions.values()),
+            topic=topic,
+            now=self._clock.now(),
+        )
+        if taken != written:
+            raise LogMisconfigured(f"the log lacks some of the {self.partitions} partitions of topic {topic}")
 
     async def _take_positions(self, tx: Tx, records: Sequence[Record]) -> list[int]:
         """A position for each record, in the order given; the partitions stay locked, in order, until commit."""

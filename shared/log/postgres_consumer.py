@@ -1,7 +1,7 @@
 """Reading the log in Postgres: who reads which partition, and from where."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from shared import points
@@ -66,7 +66,7 @@ class PostgresConsumer:
         async with available():
             await self._leases.release()
 
-    def notice(self, topics: set[str]) -> None:
+    def notice(self, topics: Set[str]) -> None:
         """Something was appended in this process: look at once."""
         if not topics.isdisjoint(self._topics):
             self._appended.set()

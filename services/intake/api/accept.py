@@ -1,10 +1,10 @@
 """Contacts into cases: many at once, in one transaction and a fixed number of statements.
 
-A request brings one contact, a batch up to 500; either is a group here. In order: claim marks (the same contact again),
-claim trails (the case it belongs to), lock the cases, place each contact, decide, save.
+A request brings one contact, a batch up to 500; either is a group here. In order: claim marks (the same contact again)
+and trails (the case it belongs to), lock the cases, place each contact, decide, save.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
@@ -67,6 +67,8 @@ class _New:
     contact: Contact
     fresh: UUID  # the case it would open
     traceparent: str | None
+    mark: Key | None
+    trail: Sequence[Key]
     where: Place = field(default_factory=Place)
     number: int = 0
 
@@ -82,24 +84,42 @@ async def accept(
 
     Gives for each its answer, or the problem for which nothing was done about it.
     """
-    mine = [_New(work.ids.new(), each, work.ids.new(), trace) for each, trace in zip(offered, traces, strict=True)]
-    marks = [mark(each.contact) for each in mine]
-    wanted = [
-        Claim(key, subject_id=new.id, fingerprint=new.contact.fingerprint)
-        for key, new in zip(marks, mine, strict=True)
-        if key
+    mine = [
+        _New(work.ids.new(), each, work.ids.new(), trace, mark(each), trail(each))
+        for each, trace in zip(offered, traces, strict=True)
     ]
-    held = await claims.take(work.tx, wanted, work.now)
-    new = [each for key, each in zip(marks, mine, strict=True) if key is None or held[key].subject_id == each.id]
+    held = await claims.take(work.tx, _wanted(mine), work.now)
+    new = [each for each in mine if each.mark is None or held[each.mark].subject_id == each.id]
+    again = [each for each in mine if each.mark is not None and held[each.mark].subject_id != each.id]
+    await _give_back(work, again, new, held)
     judged = await budgets.spend(work.tx, [each.contact for each in new], work.now)
     for each, contact in zip(new, judged, strict=True):
         if contact is not each.contact:
             telemetry.OVER_BUDGET.inc()
         each.contact = contact
-    answers = await _file(work, new)
-    twice = [key for key, each in zip(marks, mine, strict=True) if key and held[key].subject_id != each.id]
-    answers |= await _first_answers(work, [held[key] for key in twice], answers)
-    return [_answer(key, each, held, answers) for key, each in zip(marks, mine, strict=True)]
+    answers = await _file(work, new, held)
+    answers |= await _first_answers(work, [held[each.mark] for each in again if each.mark], answers)
+    return [_answer(each, held, answers) for each in mine]
+
+
+def _wanted(mine: Sequence[_New]) -> Iterator[Claim]:
+    for each in mine:
+        if each.mark:
+            yield Claim(each.mark, subject_id=each.id, fingerprint=each.contact.fingerprint)
+        for key in each.trail:
+            yield Claim(key, case_id=each.fresh)
+
+
+async def _give_back(
+    work: Work[CaseFile], again: Sequence[_New], new: Sequence[_New], held: Mapping[Key, Claim]
+) -> None:
+    """What only contacts that came before claimed: the cases that they would open are never opened."""
+    if not again:
+        return
+    needed = {key for each in new for key in each.trail}
+    never = {each.fresh for each in again}
+    idle = {key for each in again for key in each.trail if key not in needed and held[key].case_id in never}
+    await claims.release(work.tx, sorted(idle))
 
 
 async def _first_answers(
@@ -110,7 +130,8 @@ async def _first_answers(
     return {i: Accepted(i, f.case_id, case_number(f.number), f.opened_case) for i, f in first.items()}
 
 
-def _answer(key: Key | None, new: _New, held: dict[Key, Claim], answers: dict[UUID, Accepted]) -> Accepted | Problem:
+def _answer(new: _New, held: Mapping[Key, Claim], answers: dict[UUID, Accepted]) -> Accepted | Problem:
+    key = new.mark
     if key is None or held[key].subject_id == new.id:
         return answers[new.id]
     owner = held[key]
@@ -126,13 +147,11 @@ def _answer(key: Key | None, new: _New, held: dict[Key, Claim], answers: dict[UU
     return Accepted(first.contact_id, first.case_id, first.case_number, first.opened_case, duplicate=True)
 
 
-async def _file(work: Work[CaseFile], new: Sequence[_New]) -> dict[UUID, Accepted]:
+async def _file(work: Work[CaseFile], new: Sequence[_New], held: Mapping[Key, Claim]) -> dict[UUID, Accepted]:
     """Put each new contact into its case; gives the answers by contact."""
     if not new:
         return {}
-    leads = await claims.take(
-        work.tx, (Claim(key, case_id=each.fresh) for each in new for key in trail(each.contact)), work.now
-    )
+    leads = {key: held[key] for each in new for key in each.trail}
     fresh = {each.fresh for each in new}
     found = {key: claim.case_id for key, claim in leads.items() if claim.case_id and claim.case_id not in fresh}
     named = {key: number for each in new for key, number in tokens(each.contact).items()}
@@ -180,12 +199,12 @@ async def _lock_and_load(work: Work[CaseFile], case_ids: Sequence[UUID]) -> dict
 
 def _place_all(new: Sequence[_New], holders: dict[Key, UUID], files: dict[UUID, CaseFile]) -> dict[Key, UUID]:
     """Decide where each goes, in order: a later one may join what an earlier one opened. Gives where keys lead now."""
-    together = connected([each.contact for each in new])
+    together = connected([(*each.trail, *tokens(each.contact)) for each in new])
     bound: dict[Key, UUID] = {}
     for each in new:
         each.where = place(each.contact, holders, files)
         each.contact = as_filed(each.contact, each.where)
-        changed = rebinds(each.contact, holders, each.case_id, each.where.follows)
+        changed = rebinds(each.trail, holders, each.case_id, each.where.follows)
         bound |= changed
         if together:
             holders |= changed | {key: each.case_id for key in tokens(each.contact) if each.where.follows}

@@ -16,15 +16,15 @@ from shared.contracts.envelope import Because
 from shared.contracts.numbers import case_number
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 from shared.db import from_json, to_json
-from shared.http import Answer
+from shared.http import Answer, Ready
 from shared.idempotency import EXPIRES
 
 
 def answered(answer: tuple[dict[str, Any], datetime | None]) -> Response:
     """202, and until when its Idempotency-Key gives it again."""
     body, expires_at = answer
-    headers = {EXPIRES: expires_at.isoformat()} if expires_at else None
-    return Response(to_json(body), 202, headers, media_type="application/json")
+    headers = [(EXPIRES.lower().encode(), expires_at.isoformat().encode())] if expires_at else []
+    return Ready(to_json(body).encode(), headers)
 
 
 class ContactAccepted(Answer):

@@ -1,4 +1,4 @@
-"""Inbox, outbox, relay, timers and parking, on a real Postgres and its log, with a toy service."""
+"""Inbox, outbox, timers and parking, on a real Postgres and its log, with a toy service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,39 +8,20 @@ from uuid import UUID
 import pytest
 
 from shared import parked, points
-from shared.batch import Input, Undecidable
+from shared.batch import Undecidable
 from shared.clock import ManualClock
 from shared.contracts import catalogue
 from shared.contracts.contacts import CaseActivity, CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.words import ActivityKind
-from shared.db import Database
-from shared.leases import Leases
 from shared.log import LogUnavailable, Positions, Record, partition_of
-from shared.log.postgres import PostgresLog
-from shared.relay import NAMES, Relay
 from shared.runtime import Runtime
 from shared.ticker import Ticker
 from shared.worker import Worker
-from tests.contract.platform.toy import Toy, activity, make_runtime, seen, until_read
+from tests.contract.platform.toy import Toy, activity, seen, until_read
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CASES = [UUID(int=n) for n in range(1, 40)]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-async def runtime(database_url: str, clock: ManualClock) -> AsyncIterator[Runtime[Toy]]:
-    log = PostgresLog(Database(database_url, "log"), clock, 4, alone=True)
-    await log.start()
-    made = await make_runtime(database_url, log, clock, "toy", fire_grace_s=10)
-    yield made
-    await made.db.close()
-    await log.stop()
 
 
 @pytest.fixture
@@ -221,46 +202,6 @@ async def test_after_a_start_the_grace_counts_from_the_start(
     clock.advance(timedelta(seconds=10))
     await ticker.step()
     assert await seen(runtime, CASES[0]) == ["timer 5", "fired lagging"]
-
-
-async def test_the_relay_publishes_in_order_and_only_then_deletes(runtime: Runtime[Toy]) -> None:
-    for place in range(30):
-        event = activity(runtime.ids, CASES[place % 3], str(place), NOW)
-        await runtime.command([Input(event.case_id, event)])
-    relay = Relay(runtime, Leases(runtime.db, NAMES, 5))
-
-    async def fail(name: str) -> None:
-        if name == "log.appended":
-            raise ConnectionError("the answer was lost")
-
-    with points.install(fail), pytest.raises((ConnectionError, LogUnavailable)):
-        await relay.step()
-    assert await count(runtime, "outbox") == 30
-    assert await relay.step() == 30
-    assert await count(runtime, "outbox") == 0
-    consumer = runtime.log.consumer("reader", ["pages"])
-    await consumer.start()
-    numbers: dict[UUID, list[int]] = {}
-    async with asyncio.timeout(20):
-        while sum(map(len, numbers.values())) < 60:
-            for each in await consumer.poll(500, 0.1):
-                event = catalogue.decode("pages", each.headers, each.body)
-                numbers.setdefault(event.case_id, []).append(event.sequence)
-    await consumer.stop()
-    # Appended twice, since the first answer was lost: at-least-once, each time in order.
-    assert numbers == {case: list(range(1, 11)) * 2 for case in CASES[:3]}
-
-
-async def test_a_transaction_that_commits_late_is_not_skipped(runtime: Runtime[Toy]) -> None:
-    """Its rows have lower ids than rows published before it committed."""
-    relay = Relay(runtime, Leases(runtime.db, NAMES, 5))
-    late, early = activity(runtime.ids, CASES[0], "late", NOW), activity(runtime.ids, CASES[1], "early", NOW)
-    async with runtime.unit() as work:
-        await work.lock([CASES[0]])
-        await work.apply([Input(CASES[0], late)])
-        await runtime.command([Input(CASES[1], early)])
-        assert await relay.step() == 1
-    assert await relay.step() == 1
 
 
 async def test_an_erasure_waits_for_nothing_that_is_parked_and_blanks_it(runtime: Runtime[Toy], worker: Worker) -> None:

@@ -66,7 +66,7 @@ def test_the_formula_of_zendesks_verifying_page() -> None:
     """https://developer.zendesk.com/documentation/webhooks/verifying/
 
     It prints its test secret and the formula, base64(HMACSHA256(TIMESTAMP + BODY)), and no signature: this one is
-    openssl's. An earlier page, …/documentation/event-connectors/webhooks/verifying/, prints one over BODY, then TIMESTAMP:
+    openssl's. An earlier page, …/event-connectors/webhooks/verifying/, prints one over BODY, then TIMESTAMP:
     Zendesk has turned the two around since, so it must fit no more.
     """
     signature, stated = "x-zendesk-webhook-signature", "x-zendesk-webhook-signature-timestamp"

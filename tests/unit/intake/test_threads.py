@@ -64,7 +64,7 @@ def test_a_reply_whose_original_was_never_seen_opens_and_a_second_one_joins_it()
     """An unseen root (zammad#5716)."""
     first = mail("ann@a.example", "2@x", "1@x")
     assert place(first, {}, {}) == Place()
-    bound = rebinds(first, {}, ONE, None)
+    bound = rebinds(trail(first), {}, ONE, None)
     assert bound == {message("2@x"): ONE, message("1@x"): ONE}
     assert place(mail("bob@b.example", "3@x", "1@x"), bound, {ONE: FILE}).joins == ONE
 
@@ -75,7 +75,7 @@ def test_a_contact_after_the_close_opens_a_follow_up_and_takes_the_thread_along(
     where = place(late, holders, {ONE: CLOSED})
     assert (where.joins, where.follows) == (None, ONE)
     assert explain(where, {ONE: "C-1000"}).text == "Opened as a follow-up: C-1000 was closed before."
-    assert rebinds(late, holders, TWO, where.follows) == {thread_key("desk", "t"): TWO}
+    assert rebinds(trail(late), holders, TWO, where.follows) == {thread_key("desk", "t"): TWO}
 
 
 def test_a_contact_from_before_the_close_joins_however_late_it_comes() -> None:
@@ -83,7 +83,7 @@ def test_a_contact_from_before_the_close_joins_however_late_it_comes() -> None:
 
 
 def test_a_key_that_leads_elsewhere_is_left_to_its_case() -> None:
-    assert rebinds(mail("a@a", "2@x", "1@x"), {message("1@x"): TWO}, ONE, None) == {message("2@x"): ONE}
+    assert rebinds(trail(mail("a@a", "2@x", "1@x")), {message("1@x"): TWO}, ONE, None) == {message("2@x"): ONE}
 
 
 def test_a_message_id_repeated_by_another_sender_is_another_mail() -> None:

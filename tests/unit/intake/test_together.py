@@ -70,6 +70,35 @@ async def test_the_same_contact_twice_is_one_and_other_words_are_refused(intake:
     assert await intake.count("contact") == 1
 
 
+async def test_who_is_refused_ties_the_thread_to_nothing(intake: Intake) -> None:
+    """Its external id came before with other words; the thread that only it names is nobody's yet."""
+    await intake.contact(source="desk", external_id="1", thread="first", body="one")
+    refused, joins = await together(
+        intake,
+        contact(intake, source="desk", external_id="1", thread="second", body="other words"),
+        contact(intake, source="desk", external_id="2", thread="first", body="two"),
+    )
+    assert (refused.status_code, joins.status_code) == (409, 202)
+    assert not joins.json()["opened_case"]
+    later = await intake.contact(source="desk", external_id="3", thread="second", body="three")
+    again = await intake.contact(source="desk", external_id="4", thread="second", body="four")
+    assert later["opened_case"]
+    assert again["case_id"] == later["case_id"]
+    assert await intake.count("claim WHERE kind = 'thread'") == 2
+
+
+async def test_a_refused_contact_takes_no_thread_from_one_beside_it(intake: Intake) -> None:
+    await intake.contact(source="desk", external_id="1", body="one")
+    answers = await together(
+        intake,
+        contact(intake, source="desk", external_id="1", thread="t", body="other words"),
+        contact(intake, source="desk", external_id="2", thread="t", body="two"),
+    )
+    assert [answer.status_code for answer in answers] == [409, 202]
+    joined = await intake.contact(source="desk", external_id="3", thread="t", body="three")
+    assert joined["case_id"] == answers[1].json()["case_id"]
+
+
 async def test_one_idempotency_key_twice_is_one_and_another_body_is_refused(intake: Intake) -> None:
     first, again, other = await together(
         intake,
