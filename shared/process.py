@@ -189,12 +189,17 @@ async def run(
         loop = asyncio.get_running_loop()
         for stopper in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stopper, runner.stop.set)
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        spare_the_collector()
         if ready is not None:
             ready(f"http://{settings.host}:{listening.getsockname()[1]}")
         await runner.run(app, listening, on.postgres.wait() if on.postgres else None)
+
+
+def spare_the_collector() -> None:
+    """What is there now stays: the collector need not look at it again and again; and it looks seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 
 async def _with_mail_key(settings: Settings, on: Base) -> Settings:

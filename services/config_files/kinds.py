@@ -103,7 +103,7 @@ def canonical(key: Key, body: Mapping[str, Any]) -> JSON:
     """As the server would store and show it; as it stands where the model does not take it."""
     if key == RULES:
         rules = {name: body[name] for name in RULESET_FIELDS if name in body}
-        return _dumped(RulesetBody, rules)
+        return _dumped(RulesetBody, rules, exclude_defaults=True)  # an answer names all of them
     own = kinds()[key.folder].kind.model
     fields = own.model_fields
     bare = {name: value for name, value in body.items() if name not in READ_ONLY or name in fields}
@@ -111,9 +111,10 @@ def canonical(key: Key, body: Mapping[str, Any]) -> JSON:
     return ordered
 
 
-def _dumped(model: type[BaseModel], body: Mapping[str, Any]) -> JSON:
+def _dumped(model: type[BaseModel], body: Mapping[str, Any], exclude_defaults: bool = False) -> JSON:
     try:
-        return model.model_validate(body).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        made = model.model_validate(body)
+        return made.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_defaults=exclude_defaults)
     except ValidationError:
         return dict(body)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Column, Table
 
 from services.config_files.checks import Report
@@ -35,24 +36,38 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def show_plan(out: Console, plan: Plan) -> None:
-    table = table_of("", "resource", "field", "on the server", "in the files")
-    for step in plan.steps:
-        if step.what is What.STAYS and not step.note:
-            continue
-        mark, colour = MARKS[step.what]
-        name = f"[{colour}]{escape(str(step.key))}[/]"
-        if step.what is What.DELETE or not step.acts:
-            table.add_row(f"[{colour}]{mark}[/]", name, f"[{colour}]{escape(step.note or 'deleted')}[/]", "", "")
-        for number, change in enumerate(step.changes if step.what is not What.DELETE else ()):
-            first = (f"[{colour}]{mark}[/]", name) if number == 0 else ("", "")
-            table.add_row(
-                *first, escape(change.path), f"[red]{said(change.before)}[/]", f"[green]{said(change.after)}[/]"
-            )
-    if table.row_count:
-        out.print(table)
+    """A heading for each resource that changes, its fields below; what only the server has, in a line at the end."""
+    for step in plan.acting:
+        out.print(f"[bold]{marked(step)}[/]{' [dim]deleted[/]' if step.what is What.DELETE else ''}")
+        if step.what is not What.DELETE:
+            out.print(_fields(step.changes), highlight=False)
     for step in plan.conflicts:
         _show_conflict(out, step)
+    for note, steps in _by_note(plan).items():
+        out.print(f"[dim]{escape(note)}: {escape(', '.join(str(step.key) for step in steps))}[/]", highlight=False)
     out.print(summary(plan))
+
+
+def _fields(changes: Sequence[Change]) -> Padding:
+    """What is added or removed alone, and both sides of what changes."""
+    both = any(MISSING not in (each.before, each.after) for each in changes)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold", max_width=34)
+    for _ in range(3 if both else 1):
+        table.add_column(overflow="fold")
+    for each in changes:
+        before, after = f"[red]{said(each.before)}[/]", f"[green]{said(each.after)}[/]"
+        only = after if each.before is MISSING else before
+        table.add_row(escape(each.path), *((before, "→", after) if both else (only,)))
+    return Padding(table, (0, 0, 0, 4))
+
+
+def _by_note(plan: Plan) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for step in plan.steps:
+        if not step.acts and step.note:
+            found.setdefault(step.note[:1].upper() + step.note[1:], []).append(step)
+    return found
 
 
 def marked(step: Step) -> str:
@@ -75,11 +90,9 @@ def _show_conflict(out: Console, step: Step) -> None:
     if conflict is None:
         return
     out.print(f"[red bold]{escape(str(step.key))} {conflict.text}[/]")
-    table = table_of("who", "field", "before", "after")
-    for who, changes in (("server", conflict.theirs), ("files", conflict.ours)):
-        for change in changes:
-            table.add_row(who, escape(change.path), said(change.before), said(change.after))
-    out.print(table)
+    for who, changes in (("Somebody, on the server:", conflict.theirs), ("You, in the files:", conflict.ours)):
+        out.print(f"  {who}")
+        out.print(_fields(changes), highlight=False)
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

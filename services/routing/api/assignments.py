@@ -180,7 +180,8 @@ async def _earlier(tx: Tx, store: RoutingStore, found: StoredAssignment) -> Earl
     chosen = await stored.ruleset(tx, found.assignment.ruleset_version)
     if chosen is None:
         return None
-    return rules.explain(await store.compiled(chosen.version, chosen.spec), found.contact)
+    compiled = await store.compiled(chosen.version, chosen.spec)
+    return await asyncio.to_thread(rules.explain, compiled, found.contact)
 
 
 def _patience(wait: str | None) -> float:

@@ -71,7 +71,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         compiled = await checks.compiles(body.ruleset)
         async with runtime.db.transaction() as tx:
             named, facts = await _given(tx, runtime, body)
-        return evaluation(named, DRAFT, lab.evaluate(compiled, facts))
+        return evaluation(named, DRAFT, await asyncio.to_thread(lab.evaluate, compiled, facts))
 
     @router.post("/v1/rulesets/{version}/evaluate", dependencies=READER)
     async def evaluate(version: Version, body: EvaluateBody) -> PlacementAnswer:
@@ -79,7 +79,8 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         async with runtime.db.transaction() as tx:
             chosen = await checks.ruleset(tx, version)
             named, facts = await _given(tx, runtime, body)
-        return evaluation(named, version, lab.evaluate(await _compiled(store, chosen), facts))
+        compiled = await _compiled(store, chosen)
+        return evaluation(named, version, await asyncio.to_thread(lab.evaluate, compiled, facts))
 
     @router.post("/v1/rulesets/test", dependencies=READER)
     async def run_tests_of_draft(body: DraftBody) -> TestsAnswer:

@@ -6,7 +6,6 @@ from pydantic import (
     AwareDatetime,
     Field,
     JsonValue,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     model_serializer,
     model_validator,
@@ -129,9 +128,9 @@ class Expect(Spec):
             raise ValueError("expect something: a team, a priority, tags or a rule (null for the fallback)")
         return self
 
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
 class TestSpec(Spec):
