@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench chaos providers repeats fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -49,6 +49,9 @@ bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS
 	-$(BIN)/python -m tests.bench.rules
 	$(BIN)/python -m tests.bench $(ARGS)
 	$(BIN)/python -m tests.bench.clocks --clocks $(or $(CLOCKS),1000000)
+
+storm: $(READY) ## 5,000 breaches in one second; ARGS="--replicas 3", --kafka on a real Kafka, --breaches 500
+	$(BIN)/python -m tests.bench.storm $(ARGS)
 
 chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or kills only by ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--all --replicas 2 --minutes $(MINUTES)) $(ARGS)

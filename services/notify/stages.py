@@ -12,6 +12,7 @@ from uuid import UUID
 from services.notify.model import QUIET, CaseState, Clock, Delivery, Page, Purpose, Silence
 from services.notify.model.silences import Effect
 from services.notify.model.specs import On
+from services.notify.oncall.opening import opening
 from services.notify.oncall.targets import named
 
 
@@ -91,22 +92,33 @@ def recovered(message: Outgoing) -> Outgoing:
 
 def mute(message: Outgoing) -> Outgoing:
     """A silence makes it wait until the silence ends, of several the one that ends last; or it is never sent."""
-    covering = [each for each in message.silences if covers(each, message)]
-    if not covering or message.delivery.purpose in QUIET:
+    if message.delivery.purpose in QUIET:
         return message
-    last = max(covering, key=lambda each: (each.effect == Effect.SUPPRESS, each.end, str(each.id)))
+    found = [(each, until) for each in message.silences if covers(each, message) and (until := over(each, message.now))]
+    if not found:
+        return message
+    last, until = max(found, key=lambda each: (each[0].effect == Effect.SUPPRESS, each[1], str(each[0].id)))
     if last.effect == Effect.SUPPRESS:
         why = f"Silenced by {last.author}: {last.reason}"
         return replace(message, suppressed=why, silenced_by=last.id)
-    return replace(message, held=Hold(last.end, f"Silenced by {last.author}: {last.reason}", last.id))
+    return replace(message, held=Hold(until, f"Silenced by {last.author}: {last.reason}", last.id))
+
+
+def over(silence: Silence, now: datetime) -> datetime | None:
+    """Until when a silence is in force without a break; None where it is not."""
+    if not silence.start <= now < silence.end:
+        return None
+    if silence.during is None:
+        return silence.end
+    hours = opening(silence.during, now)
+    return min(silence.end, hours[1]) if hours is not None and hours[0] <= now else None
 
 
 def covers(silence: Silence, message: Outgoing) -> bool:
-    """Whether a silence is in force for this message: all that its scope names matches."""
+    """Whether a message is in the scope of a silence: all that it names matches."""
     kind, _, name = message.delivery.target.partition(":")
     return (
-        silence.start <= message.now < silence.end
-        and silence.team in (None, message.page.team)
+        silence.team in (None, message.page.team)
         and silence.case_id in (None, message.case_id)
         and (silence.destination is None or (kind, name) == ("destination", silence.destination))
         and (silence.person is None or (kind, name) == ("person", silence.person))

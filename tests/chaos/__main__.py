@@ -20,7 +20,7 @@ from tests.chaos.judge import Verdict, judge
 from tests.chaos.load import Clients
 from tests.chaos.rounds import STEADY_A_SECOND, Options, Run, run
 from tests.e2e.client import Routes
-from tests.e2e.stack import Apart
+from tests.e2e.stack import SERVICES, Apart
 
 
 def crash(stack: Apart, options: Options) -> tuple[Run, Verdict]:
@@ -57,7 +57,7 @@ def main() -> None:
     kills = (arguments.seed, arguments.rounds, arguments.minutes, arguments.together, arguments.freeze)
     options = Options(*kills, all_faults=arguments.all, a_second=rate)
     started = time.monotonic()
-    with Apart(replicas=arguments.replicas) as stack:
+    with Apart(replicas=dict.fromkeys(SERVICES, arguments.replicas)) as stack:
         done, verdict = crash(stack, options)
         kept = stack.keep(Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))) if verdict.wrong else None
     print("\nround  fault                      down  without a team   in flight  all have one after")

@@ -27,15 +27,20 @@ class Program:
         self._environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | dict(environment)
         self._child: Child | None = None
         self._frozen = False
+        self._pid: int | None = None
 
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
+    @property
+    def pid(self) -> int | None:
+        return self._pid if self.running else None
+
     def start(self) -> None:
         assert not self.running, f"{self.name} runs already"
         self._child = Child(self._command, self.log, signal.SIGKILL, environment=self._environment)
-        self._child.start()
+        self._pid = self._child.start()
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""

@@ -166,15 +166,17 @@ class Embedded(Stack):
 
 
 class Apart(Stack):
-    """Kafka, Postgres, and each service in processes of its own."""
+    """Kafka (or the log in Postgres), Postgres, and each service in processes of its own; ``replicas``: how many."""
 
     name = "kafka"
 
-    def __init__(self, settings: Mapping[str, str] | None = None, replicas: int = 1) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, replicas: Mapping[str, int] | None = None, kafka: bool = True
+    ) -> None:
         super().__init__(settings)
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
-        self.kafka = LocalKafka(self.folder / "kafka")
-        self._replicas = replicas
+        self.kafka = LocalKafka(self.folder / "kafka") if kafka else None
+        self._replicas = replicas if replicas is not None else dict.fromkeys(SERVICES, 1)
         self._bases: dict[str, str] = {}
         self.replicas: dict[str, list[str]] = {}  # their base URLs, by that of the first
         self._ground: dict[str, str] = {}  # settings that say where Postgres and Kafka are
@@ -189,16 +191,18 @@ class Apart(Stack):
 
     @property
     def grounds(self) -> dict[str, EmbeddedPostgres | LocalKafka]:
-        return {"postgres": self.postgres, "kafka": self.kafka}
+        return {"postgres": self.postgres, **({"kafka": self.kafka} if self.kafka else {})}
 
     def start(self) -> None:
         self.sinks.start()
-        self.kafka.start()
-        self.postgres.start()
+        for ground in self.grounds.values():
+            ground.start()
         notify = free_port()  # people's links lead to notify
-        self._ground = {"TOCSIN_DATABASE_URL": self.postgres.url, "TOCSIN_LOG_URL": self.kafka.url}
-        for service in SERVICES:
-            for number in range(1, self._replicas + 1):
+        self._ground = {"TOCSIN_DATABASE_URL": self.postgres.url}
+        if self.kafka is not None:
+            self._ground["TOCSIN_LOG_URL"] = self.kafka.url
+        for service, replicas in self._replicas.items():
+            for number in range(1, replicas + 1):
                 port = notify if (service, number) == ("notify", 1) else free_port()
                 public = {"TOCSIN_PUBLIC_URL": f"http://127.0.0.1:{notify}"}
                 name = service if number == 1 else f"{service}-{number}"
@@ -211,14 +215,14 @@ class Apart(Stack):
         assert migrate.wait(60), f"migrate does not end\n{migrate.tail()}"
         for program in self.programs.values():
             program.start()
-        self.wait_ready()
+        self.wait_ready(self._replicas)
 
     def cli_environment(self) -> dict[str, str]:
         return super().cli_environment() | self._ground
 
     def _close_ground(self) -> None:
-        self.postgres.stop()
-        self.kafka.stop()
+        for ground in self.grounds.values():
+            ground.stop()
 
 
 KINDS: dict[str, type[Embedded] | type[Apart]] = {Embedded.name: Embedded, Apart.name: Apart}

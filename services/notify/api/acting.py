@@ -1,5 +1,6 @@
 """Pages: what they are, and acting on them. Each act may be repeated: the second answers the same."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
@@ -73,14 +74,24 @@ class Done:
 
 async def attempt(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> Done:
     """Decide about a page, and give it as it is then. Raises a 404 problem."""
+    [done] = await attempt_all(runtime, [(page_id, command)])
+    return done
+
+
+async def attempt_all(runtime: Runtime[CaseState], asked: Sequence[tuple[UUID, Any]]) -> list[Done]:
+    """The same for many pages, in one transaction: none is done, or all are."""
+    ids = [page_id for page_id, _ in asked]
     async with runtime.unit() as work:
-        found = await reads.page(work.tx, page_id)
-        if found is None:
-            raise not_found("page", page_id)
-        await work.lock([found.case_id])
-        [decision] = await work.apply([Input(found.case_id, command)])
-        after = await reads.page(work.tx, page_id)
-    return Done(after or found, decision.because.text, bool(decision.state.history))
+        found = await reads.pages_by_id(work.tx, ids)
+        if missing := [page_id for page_id in ids if page_id not in found]:
+            raise not_found("page", missing[0])
+        await work.lock([each.case_id for each in found.values()])
+        decisions = await work.apply([Input(found[page_id].case_id, command) for page_id, command in asked])
+        after = await reads.pages_by_id(work.tx, ids)
+    return [
+        Done(after[page_id], decision.because.text, bool(decision.state.history))
+        for page_id, decision in zip(ids, decisions, strict=True)
+    ]
 
 
 async def act(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> reads.StoredPage:

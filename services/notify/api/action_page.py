@@ -2,7 +2,7 @@
 
 from html import escape
 
-from services.notify.message import Message
+from services.notify.message import Message, Row
 from services.notify.senders.blocks import SNOOZES
 
 _STYLE = (
@@ -41,6 +41,24 @@ def draw(number: str, message: Message | None, said: str) -> str:
         f'<p class="soft">{escape(number)}{escape(team)}</p>{note}<dl>{shown}</dl>{free}{_buttons(message)}',
         message.headline,
     )
+
+
+def digest(message: Message | None, said: str) -> str:
+    """Every case by name, and one button for those that nobody has taken."""
+    note = f'<p class="said" role="status">{escape(said)}</p>' if said else ""
+    if message is None:
+        return _whole("Digest", f"{note}<p>This is over: later pages took the place of all that it named.</p>")
+    free = sum(row.can_acknowledge for row in message.rows)
+    label = f"Acknowledge all {free}" if free > 1 else "Acknowledge"
+    button = f'<form method="post"><button class="go" name="act" value="acknowledge">{label}</button></form>'
+    listed = "".join(_case(row) for row in message.rows)
+    return _whole(message.headline, f"{note}{button if free else ''}<dl>{listed}</dl>")
+
+
+def _case(row: Row) -> str:
+    number = escape(row.number)
+    name = f'<a href="{escape(row.url)}" rel="noreferrer">{number}</a>' if row.url else number
+    return f"<dt>{name}</dt><dd>{f'<s>{escape(row.text)}</s>' if row.over else escape(row.text)}</dd>"
 
 
 def plain(title: str, text: str) -> str:

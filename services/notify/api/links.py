@@ -67,7 +67,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
                 raise not_found("page", page_id)
             state = (await runtime.service.store.load(tx, [found.case_id], now))[found.case_id]
         message = glance(state, target, page_id)
-        return _html(action_page.draw(found.case_number or "A case", message, said))
+        return html(action_page.draw(found.case_number or "A case", message, said))
 
     def glance(state: CaseState, target: str, page_id: UUID) -> Message | None:
         """How the page stands, without the customer's words; None where a later page took its place."""
@@ -86,7 +86,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         try:
             target = await holder(page_id, token)
         except links.BadLink as bad:
-            return _html(action_page.plain("This link does not work", str(bad)), status=403)
+            return html(action_page.plain("This link does not work", str(bad)), status=403)
         return await standing(page_id, target)
 
     @routes.post("/v1/pages/{page_id}/action", response_class=HTMLResponse, openapi_extra=_FORM)
@@ -95,7 +95,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         try:
             target = await holder(page_id, token)
         except links.BadLink as bad:
-            return _html(action_page.plain("This link does not work", str(bad)), status=403)
+            return html(action_page.plain("This link does not work", str(bad)), status=403)
         who = target.partition(":")[2] or target
         form = _form((await request.body())[:MAX_FORM])
         origin = came_from(request, f"link sent to {target}")
@@ -126,5 +126,5 @@ def _command(page_id: UUID, who: str, form: dict[str, str], runtime: Runtime[Cas
     raise invalid("act: one of acknowledge, snooze with for, hand_over with team, resolve")
 
 
-def _html(text: str, status: int = 200) -> HTMLResponse:
+def html(text: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(text, status, _HEADERS)

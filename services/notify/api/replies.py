@@ -7,13 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 
 from services.notify.api import answers
-from services.notify.api.acting import LONGEST_SNOOZE, attempt, came_from
+from services.notify.api.acting import LONGEST_SNOOZE, attempt_all, came_from
 from services.notify.api.configured import configured
 from services.notify.message import replies
 from services.notify.model import CATCH_ALL, CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze
 from services.notify.oncall.targets import named
-from services.notify.store import reads
+from services.notify.store import digests, reads
 from shared.auth import Principal
 from shared.contracts.mailids import unique_of_message_id
 from shared.contracts.words import DeliveryState
@@ -39,22 +39,25 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     @routes.post("/v1/pages/email", openapi_extra=_MAIL)
     async def reply(request: Request, who: Annotated[Principal, Depends(allow("pages:write"))]) -> ReplyAnswer:
         """A reply acknowledges its page, or does what its first line asks: ``snooze 30m``, ``resolve``,
-        ``hand over to fraud``. Its sender must have been told; what a machine sent does nothing."""
+        ``hand over to fraud``; a reply to a digest does it with all that it names. Its sender must have been told;
+        what a machine sent does nothing."""
         found = replies.read(await request.body())
         if found.automatic is not None:
             return ReplyAnswer(ignored=f"It was sent by a machine: {found.automatic}.")
-        page_id = await _page(runtime, found)
-        by = await _told(runtime, page_id, found.sender)
+        pages = await _pages(runtime, found)
+        by = await _told(runtime, pages[0], found.sender)
         origin = came_from(request, f"mail from {found.sender}, by key {who.name}")
-        command = replace(_command(page_id, by, found.first_line, runtime), via="email", origin=origin)
-        done = await attempt(runtime, page_id, command)
-        return ReplyAnswer(done=done.text, page=answers.page(done.page))
+        how = {"via": "email", "origin": origin}
+        asked = [(each, replace(_command(each, by, found.first_line, runtime), **how)) for each in pages]
+        first, *others = await attempt_all(runtime, asked)
+        more = f" So for {len(others)} more." if others else ""
+        return ReplyAnswer(done=f"{first.text}{more}", page=answers.page(first.page))
 
     return routes
 
 
-async def _page(runtime: Runtime[CaseState], found: replies.Reply) -> UUID:
-    """The page whose mail it answers, known by a Message-ID that we signed. Raises a 422 problem."""
+async def _pages(runtime: Runtime[CaseState], found: replies.Reply) -> list[UUID]:
+    """The pages whose mail it answers, known by a Message-ID that we signed. Raises a 422 problem."""
     key = runtime.settings.mail_secret
     for each in found.answers:
         unique = unique_of_message_id(each, key)
@@ -62,14 +65,14 @@ async def _page(runtime: Runtime[CaseState], found: replies.Reply) -> UUID:
             continue
         try:
             if unique.startswith(_PAGE):
-                return UUID(unique.removeprefix(_PAGE))
+                return [UUID(unique.removeprefix(_PAGE))]
             async with runtime.db.transaction() as tx:
                 row = await reads.delivery(tx, UUID(unique), runtime.clock.now())
+                named = await digests.cases(tx, UUID(unique)) if row is None else []
         except ValueError:
             continue
-        if row is not None:
-            page_id: UUID = row.page_id
-            return page_id
+        if row is not None or named:
+            return [each.page_id for each in ([row] if row is not None else named)]
     raise invalid("This answers none of our mails: no In-Reply-To or References names one. Send the raw reply, whole.")
 
 

@@ -13,10 +13,12 @@ from services.notify.api import answers
 from services.notify.api.places import place
 from services.notify.model import CaseState, Silence
 from services.notify.model.commands import Unmute
+from services.notify.model.escalation import HoursSpec
 from services.notify.model.silences import MAX_SILENCE, Effect, SilenceScope, SilenceSpec
+from services.notify.oncall.opening import opening
 from services.notify.store import reads
 from services.notify.store import silences as silenced
-from services.notify.store.cases import MAX_SILENCES, in_force
+from services.notify.store.cases import MAX_SILENCES, in_force, silence_of
 from shared.auth import Principal
 from shared.batch import Input
 from shared.errors import conflict, invalid, not_found
@@ -28,15 +30,23 @@ MAX_LISTED = 500  # messages of one answer
 
 
 class SilenceState(StrEnum):
-    """Whether it is in force; one that is planned for later is maintenance ahead."""
+    """Whether it is in force; one that is planned, or between two of its windows, is maintenance ahead."""
 
     PLANNED = "planned"
     ACTIVE = "active"
     ENDED = "ended"
 
 
+class WindowAnswer(Answer):
+    from_: datetime = Field(serialization_alias="from")
+    until: datetime
+
+
 class SilenceAnswer(Answer):
-    """``holds``: how many messages wait for it; ``held``: how many it ever kept back; ``suppressed``: for good."""
+    """``holds``: how many messages wait for it; ``held``: how many it ever kept back; ``suppressed``: for good.
+
+    ``window``: when it is in force, now or next; null once it is over.
+    """
 
     id: UUID
     scope: SilenceScope
@@ -46,6 +56,8 @@ class SilenceAnswer(Answer):
     author: str
     from_: datetime = Field(serialization_alias="from")
     until: datetime
+    during: HoursSpec | None
+    window: WindowAnswer | None
     created_at: datetime
     holds: int
     held: int
@@ -76,7 +88,10 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             author=who.name,
             start=start,
             end=spec.until,
+            during=spec.during,
         )
+        if made.during is not None and _window(made, now) is None:
+            raise invalid("during: these hours do not open between from and until")
         async with runtime.db.transaction() as tx:
             if len(await in_force(tx, now)) >= MAX_SILENCES:
                 raise conflict("too-many", f"{MAX_SILENCES} silences are in force, which is the limit. End some first.")
@@ -126,7 +141,30 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
 
 
 def _answer(row: Row[Any], now: datetime) -> SilenceAnswer:
+    silence = silence_of(row)
     scope = SilenceScope(**{name: getattr(row, name) for name in SilenceScope.model_fields})
     same = ("id", "effect", "reason", "author", "created_at", "holds", "held", "suppressed")
-    state = SilenceState.PLANNED if now < row.start else SilenceState.ACTIVE if now < row.end else SilenceState.ENDED
-    return SilenceAnswer(**{n: getattr(row, n) for n in same}, scope=scope, state=state, from_=row.start, until=row.end)
+    window = _window(silence, now)
+    state = SilenceState.ENDED
+    if window is not None:
+        state = SilenceState.ACTIVE if window.from_ <= now else SilenceState.PLANNED
+    return SilenceAnswer(
+        **{name: getattr(row, name) for name in same},
+        scope=scope,
+        state=state,
+        from_=silence.start,
+        until=silence.end,
+        during=silence.during,
+        window=window,
+    )
+
+
+def _window(silence: Silence, now: datetime) -> WindowAnswer | None:
+    """When it is in force, now or next."""
+    start, end = silence.start, silence.end
+    if silence.during is not None:
+        hours = opening(silence.during, max(start, now))
+        if hours is None:
+            return None
+        start, end = max(start, hours[0]), min(end, hours[1])
+    return WindowAnswer(from_=start, until=end) if max(start, now) < end else None

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from slack_sdk.signature import Clock as SlackClock
 from slack_sdk.signature import SignatureVerifier
 
-from services.notify.api.acting import attempt
+from services.notify.api.acting import attempt_all
 from services.notify.model import CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Snooze
 from services.notify.senders.blocks import ACKNOWLEDGE, HAND_OVER, PAGE, SNOOZE, SNOOZES, escape
@@ -65,8 +65,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         (who, origin), now = await _who(runtime, payload), runtime.clock.now()
         troubles = []
         for action in payload.get("actions") or ():
-            for page_id, command in _commands(action, who, origin, now) if isinstance(action, dict) else ():
-                done = await attempt(runtime, page_id, command)
+            asked = list(_commands(action, who, origin, now)) if isinstance(action, dict) else []
+            for done in await attempt_all(runtime, asked) if asked else ():
                 if not done.changed:
                     troubles.append(f"{done.page.case_number or 'The case'}: {done.text}")
         if troubles:

@@ -4,14 +4,14 @@ A lane is one address: a channel, a mailbox, an endpoint. Its limits are a token
 way at once. It breaks where its address fails again and again: then one message at a time tries it, ever less often.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.notify.model import Configuration, Purpose
 from services.notify.model.commands import Outcome
-from services.notify.model.specs import On
-from services.notify.oncall.targets import lane_of
+from services.notify.model.specs import LimitSpec, On
+from services.notify.oncall.targets import lane_of, ways_of
 from shared.contracts.identity import derived_share
 from shared.contracts.words import Priority
 
@@ -49,14 +49,21 @@ ANY_LIMITS = Limits(200, 400, 16)  # webhooks, and whatever else takes requests
 
 
 def limits(configuration: Configuration, ways: Mapping[str, str]) -> dict[str, Limits]:
-    """The limits of lanes, given the way that each serves; a destination may have its own."""
+    """The limits of lanes, given the way that each serves; a destination or a person may have their own."""
     own: dict[str, Limits] = {}
-    for name, spec in sorted(configuration.destinations.items()):
-        if spec.limit is None or (lane := lane_of(name, spec)) not in ways:
-            continue
-        asked = replace(_usual(ways[lane]), rate=spec.limit.per_second, burst=spec.limit.burst)
-        own[lane] = min(asked, own.get(lane, asked), key=lambda each: each.rate)  # of several, the strictest
+    for lane, limit in _asked(configuration):
+        if lane in ways:
+            asked = replace(_usual(ways[lane]), rate=limit.per_second, burst=limit.burst)
+            own[lane] = min(asked, own.get(lane, asked), key=lambda each: each.rate)  # of several, the strictest
     return {lane: own.get(lane) or _usual(way) for lane, way in ways.items()}
+
+
+def _asked(configuration: Configuration) -> Iterator[tuple[str, LimitSpec]]:
+    lanes = [(lane_of(name, spec), spec.limit) for name, spec in sorted(configuration.destinations.items())]
+    lanes += [(way.lane, spec.limit) for _, spec in sorted(configuration.people.items()) for way in ways_of(spec)]
+    for lane, limit in lanes:
+        if limit is not None:
+            yield lane, limit
 
 
 def _usual(way: str) -> Limits:

@@ -61,6 +61,7 @@ class Waiting:
     digest: UUID | None = None
     way: str = ""
     target: str = ""
+    created_at: datetime | None = None
 
     @property
     def key(self) -> Key:
@@ -201,11 +202,16 @@ class _Planning:
             if w.delivery_id not in self.seen and self._undecided(w) is None
         ]  # fmt: skip
         alone = known.alone + self.alone.get(each.key, 0)
-        if _groupable(each) and _storm(known, alone, len(group), self.now):
+        if _groupable(each) and (_storm(known, alone, len(group), self.now) or self._late(group)):
             self._together(group, known)
         else:
             self._send(Bundle(each.lane, (each,)))
             self.alone[each.key] = self.alone.get(each.key, 0) + 1
+
+    def _late(self, group: Sequence[Waiting]) -> bool:
+        """Many of them, and some waited long for their lane: nobody gains by one of them alone."""
+        oldest = min((each.created_at for each in group if each.created_at is not None), default=self.now)
+        return len(group) > ALONE and oldest <= self.now - WINDOW
 
     def _undecided(self, each: Waiting) -> Digest | None:
         """The digest in which it was tried, where nobody knows yet whether that arrived: the same cases go again."""
@@ -225,7 +231,7 @@ class _Planning:
         digest = standing(known.digest, self.now)
         if digest is None:
             begun = _begun(group[0], self.now)
-            if begun.changes or known.digest is not None:  # else more is to come
+            if begun.changes or known.digest is not None or self._late(group):  # else more is to come
                 self._split(group)
             else:
                 self.opened.append(begun)

@@ -173,6 +173,7 @@ def _facts(
         "case_number": summary.number,
         "case_url": summary.url,
         "state": str(page.state),
+        "acknowledged_by": page.acknowledged_by,
         "team": page.team,
         "priority": str(summary.priority),
         "metric": str(clock.metric),

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from services.notify.model.escalation import EscalationPolicySpec
+from services.notify.model.escalation import EscalationPolicySpec, HoursSpec
 from services.notify.model.rota import Calendar, Override, Schedule
 from services.notify.model.silences import Effect
 from services.notify.model.specs import AnyDestination, On, PersonSpec, TemplateSpec
@@ -82,7 +82,10 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Messages in scope wait until ``end``, or are never sent. None in the scope means any."""
+    """Messages in scope wait until it is over, or are never sent. None in the scope means any.
+
+    ``during``: in force only in these hours of the week, from ``start`` to ``end``.
+    """
 
     id: UUID
     team: str | None
@@ -96,6 +99,7 @@ class Silence:
     metric: Metric | None = None
     tag: str | None = None
     effect: Effect = Effect.HOLD
+    during: HoursSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

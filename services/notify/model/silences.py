@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
+from services.notify.model.escalation import HoursSpec
 from services.notify.model.specs import Reason
 from shared.contracts.spec import Name, Spec
 from shared.contracts.words import Metric
@@ -41,10 +42,14 @@ class SilenceScope(Spec):
 
 
 class SilenceSpec(Spec):
-    """Messages in scope wait until it ends, or are never sent. With ``from`` ahead it is planned maintenance."""
+    """Messages in scope wait until it ends, or are never sent. With ``from`` ahead it is planned maintenance.
+
+    ``during``: it recurs, and is in force only in these hours of the week.
+    """
 
     scope: SilenceScope
     reason: Reason
     effect: Effect = Effect.HOLD
     from_: Annotated[AwareDatetime | None, Field(alias="from")] = None  # now, where left out
     until: AwareDatetime
+    during: HoursSpec | None = None

@@ -69,6 +69,13 @@ Address = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_add
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
+class LimitSpec(Spec):
+    """At most ``per_second`` messages, and ``burst`` of them at once after a rest."""
+
+    per_second: Annotated[float, Field(ge=0.01, le=10_000)]
+    burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
 class PersonSpec(Spec):
     """Someone who can be paged: by Slack where a ``slack_user`` is known, else by email."""
 
@@ -81,6 +88,7 @@ class PersonSpec(Spec):
 
     teams: Annotated[tuple[Name, ...], Field(max_length=MAX_TEAMS)] = ()  # a step that tells a team tells its members
     hours: WeeklyHours | None = None  # on duty, in the time zone; always, where left out
+    limit: LimitSpec | None = None  # of each of their addresses; what is more comes in digests. What is usual, if none
 
     @model_validator(mode="after")
     def _known_place(self) -> Self:
@@ -88,13 +96,6 @@ class PersonSpec(Spec):
         if self.hours is not None and self.time_zone is None:
             raise ValueError("hours: write the time_zone that they are in too")
         return self
-
-
-class LimitSpec(Spec):
-    """At most ``per_second`` messages, and ``burst`` of them at once after a rest."""
-
-    per_second: Annotated[float, Field(ge=0.01, le=10_000)]
-    burst: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
 def known_place(country: str | None, subdivision: str | None) -> None:

@@ -3,7 +3,7 @@
 from services.notify.model import CaseState, Delivery, Purpose
 from shared.contracts.words import DeliveryState
 
-UPDATED = frozenset({"slack", "pagerduty", "opsgenie"})  # ways whose messages can be changed
+UPDATED = frozenset({"slack", "pagerduty", "opsgenie", "webhook"})  # ways that take changes of what was told
 THREADED = frozenset({"slack"})  # ways with threads
 
 

@@ -25,16 +25,29 @@ def opens(hours: HoursSpec, at: datetime) -> datetime | None:
     return _opens(windows(hours.weekly), ZoneInfo(hours.time_zone), hours.country, hours.subdivision, at)
 
 
-@lru_cache(maxsize=4096)
+def opening(hours: HoursSpec, at: datetime) -> tuple[datetime, datetime] | None:
+    """When they are open: since when and until when, now or next; None where they do not open within a year."""
+    weekly, zone = windows(hours.weekly), ZoneInfo(hours.time_zone)
+    return _opening(weekly, zone, hours.country, hours.subdivision, at)
+
+
 def _opens(
     weekly: tuple[Window, ...] | None, zone: ZoneInfo, country: str | None, subdivision: str | None, at: datetime
 ) -> datetime | None:
+    found = _opening(weekly, zone, country, subdivision, at)
+    return max(found[0], at) if found is not None else None
+
+
+@lru_cache(maxsize=4096)
+def _opening(
+    weekly: tuple[Window, ...] | None, zone: ZoneInfo, country: str | None, subdivision: str | None, at: datetime
+) -> tuple[datetime, datetime] | None:
     if weekly is None:
         weekly = tuple((day * 1440, (day + 1) * 1440) for day in range(7))  # every day apart: some are holidays
     for start, end in wall.windows(weekly, zone, at - _BACK, at + AHEAD):
         day = start.astimezone(zone).date()
         if end > at and day not in official(country, subdivision, day.year):
-            return max(start, at)
+            return start, end
     return None
 
 

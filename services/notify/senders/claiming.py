@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.notify.decide.storms import DIGESTED, Bundle, Digest, Plan, Waiting, plan
+from services.notify.decide.storms import DIGESTED, WINDOW, Bundle, Digest, Plan, Waiting, plan
 from services.notify.message import build
 from services.notify.message.templates import worded
 from services.notify.model import CATCH_ALL, CaseState
@@ -59,7 +59,8 @@ async def choose(tx: Tx, now: datetime, limit: int, full: Sequence[str], catch_a
     if not grouped:
         return heads
     known, often = await digests.past(tx, grouped, now), Counter(grouped)
-    more = [key for key in often if often[key] > 1 or known[key].alone or known[key].digest is not None]
+    often.update(each.key for each in heads if each.created_at is not None and each.created_at <= now - WINDOW)
+    more = [key for key in set(grouped) if often[key] > 1 or known[key].alone or known[key].digest is not None]
     gathered = await digests.gather(tx, more, now) if more else []
     waiting = list({each.delivery_id: each for each in (*heads, *gathered)}.values())
     waiting = await _read_by(tx, waiting, catch_all)

@@ -13,12 +13,13 @@ from services.notify.oncall.targets import person_title
 from shared.contracts.words import PageState
 
 
-def draw(members: Sequence[tuple[CaseState, UUID]], digest: Digest, now: datetime) -> Message:
-    """Names every member, in order. One that arrived already is changed in place, where its provider can.
+def draw(members: Sequence[tuple[CaseState, UUID]], digest: Digest, now: datetime, words: bool = True) -> Message:
+    """Names every member, in order. One that arrived already is changed in place, where its provider can. ``words``:
+    it may have the customers' own.
 
     Raises ``LookupError`` where each of its cases called anew since.
     """
-    drawn = [_as_it_is(state, delivery_id, now) for state, delivery_id in members]
+    drawn = [_as_it_is(state, delivery_id, now, words) for state, delivery_id in members]
     known = next((each for each in drawn if each is not None), None)
     if known is None:
         raise LookupError("later pages took the place of all that it names")
@@ -29,13 +30,13 @@ def draw(members: Sequence[tuple[CaseState, UUID]], digest: Digest, now: datetim
     return replace(message, purpose=purpose, delivery_id=digest.id, follows=digest.receipt if in_place else None)
 
 
-def _as_it_is(state: CaseState, delivery_id: UUID, now: datetime) -> Message | None:
+def _as_it_is(state: CaseState, delivery_id: UUID, now: datetime, words: bool) -> Message | None:
     """None where a later page of the case took its place."""
     delivery = state.deliveries.get(delivery_id)
     if delivery is None:
         return None
     try:
-        message, page = build(state, replace(delivery, purpose=Purpose.UPDATE), now), state.page
+        message, page = build(state, replace(delivery, purpose=Purpose.UPDATE), now, words), state.page
     except LookupError:
         return None
     if page is not None and page.state == PageState.ACKNOWLEDGED and page.acknowledged_by:

@@ -116,8 +116,9 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(parcel.at)
     mail["Message-ID"] = f"<{message_id(number, str(parcel.key), key, host)}>"
-    mail["In-Reply-To"] = thread
-    mail["References"] = thread
+    if not parcel.members:
+        mail["In-Reply-To"] = thread
+        mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if parcel.members:  # of a digest, in the order of its rows
@@ -130,7 +131,7 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
 def plain(message: Message, act_url: str | None) -> str:
     parts = [message.headline, *paragraphs(message)]
     if act_url:
-        parts.append(f"Acknowledge, so that nobody else is paged:\n{act_url}")
+        parts.append(f"{_acknowledge(message)}, so that nobody else is paged:\n{act_url}")
     if message.case_url:
         parts.append(f"Answer the customer:\n{message.case_url}")
     return "\n\n".join([*parts, LAST_WORDS]) + "\n"
@@ -152,6 +153,11 @@ _BUTTON = (
 _SOFT = "color:#57606a;font-size:14px"
 
 
+def _acknowledge(message: Message) -> str:
+    waiting = sum(row.can_acknowledge for row in message.rows)
+    return f"Acknowledge all {waiting}" if waiting > 1 else "Acknowledge"
+
+
 def paragraphs(message: Message) -> list[str]:
     if message.body is None:
         return list(message.sentences)
@@ -163,7 +169,7 @@ def html(message: Message, act_url: str | None) -> str:
     buttons = ""
     if act_url:
         style = f"{_BUTTON}background:#b3261e;color:#ffffff"
-        buttons += f'<a class="button go" href="{escape(act_url)}" style="{style}">Acknowledge</a>'
+        buttons += f'<a class="button go" href="{escape(act_url)}" style="{style}">{_acknowledge(message)}</a>'
     if message.case_url:
         style = f"{_BUTTON}background:#eaeef2;color:#1b1f23"
         buttons += f'<a class="button second" href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'

@@ -5,11 +5,15 @@ from datetime import UTC
 import orjson
 from standardwebhooks import Webhook
 
+from services.notify.message import Message
 from services.notify.model import Purpose
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import WebhookSpec
 from services.notify.senders import Parcel
 from services.notify.senders.posting import Poster
+from shared.contracts.words import PageState
+
+_STANDING = {PageState.ACKNOWLEDGED: "page.acknowledged", PageState.RESOLVED: "page.resolved"}
 
 
 class WebhookSender:
@@ -23,9 +27,8 @@ class WebhookSender:
         if spec.secret is None:
             return Outcome("refused", "the destination has no secret: PUT it with one")
         content = body(parcel)
-        return await self._poster.post(
-            "the webhook", spec.url, content, headers(parcel, spec.secret, content), parcel.at, None
-        )
+        said = headers(parcel, spec.secret, content)
+        return await self._poster.post("the webhook", spec.url, content, said, parcel.at, said["webhook-id"])
 
     async def close(self) -> None:
         await self._poster.close()
@@ -33,7 +36,6 @@ class WebhookSender:
 
 def body(parcel: Parcel) -> bytes:
     message = parcel.message
-    kind = "page.call" if message.purpose == Purpose.CALL else "page.withdrawn"
     data = {
         "delivery_id": str(parcel.key),
         "headline": message.headline,
@@ -42,7 +44,14 @@ def body(parcel: Parcel) -> bytes:
         "acknowledge_url": parcel.act_url,
         **message.facts,
     }
-    return orjson.dumps({"type": kind, "timestamp": parcel.at.astimezone(UTC).isoformat(), "data": data})
+    return orjson.dumps({"type": kind(message), "timestamp": parcel.at.astimezone(UTC).isoformat(), "data": data})
+
+
+def kind(message: Message) -> str:
+    """``page.call`` for attention; then what became of the page, as it stands when the message leaves."""
+    if message.purpose != Purpose.UPDATE:
+        return f"page.{message.purpose}"
+    return _STANDING.get(PageState(message.facts["state"]), "page.updated")
 
 
 def headers(parcel: Parcel, secret: str, content: bytes) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from services.notify.decide.lanes import limits
 from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Held, Line, Page, Policy, Purpose, Silence
-from services.notify.model.escalation import EscalationPolicySpec
+from services.notify.model.escalation import EscalationPolicySpec, HoursSpec
 from services.notify.model.silences import Effect
 from services.notify.model.specs import On
 from services.notify.store import tables
@@ -149,7 +149,8 @@ async def in_force(tx: Tx, now: datetime) -> tuple[Silence, ...]:
 
 def silence_of(row: Row[Any]) -> Silence:
     metric = Metric(row.metric) if row.metric is not None else None
-    return of_row(Silence, row, metric=metric, effect=Effect(row.effect))
+    during = HoursSpec.model_validate(from_json(row.during)) if row.during is not None else None
+    return of_row(Silence, row, metric=metric, effect=Effect(row.effect), during=during)
 
 
 async def _facts(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Facts]:

@@ -41,7 +41,7 @@ async def gather(tx: Tx, keys: Iterable[Key], now: datetime) -> list[Waiting]:
     return [waiting_of(row) for row in rows]
 
 
-WAITING = "d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.way, d.target"
+WAITING = "d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.way, d.target, d.created_at"
 _KEYS = "unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
 
 
@@ -51,9 +51,8 @@ def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
 
 
 def waiting_of(row: Row[Any]) -> Waiting:
-    return Waiting(
-        row.id, row.case_id, row.lane, row.grouping, row.attempts, row.digest_id, row.way, row.target
-    )  # fmt: skip
+    tried = (row.attempts, row.digest_id)
+    return Waiting(row.id, row.case_id, row.lane, row.grouping, *tried, row.way, row.target, row.created_at)
 
 
 async def past(tx: Tx, keys: Iterable[Key], now: datetime) -> dict[Key, Past]:
@@ -176,3 +175,37 @@ async def stale(tx: Tx, ways: Iterable[str], now: datetime) -> list[Digest]:
         limit=MAX_REDRAWN,
     )
     return [digest_of(row) for row in rows]
+
+
+_LISTED = (
+    f"SELECT g.*, {_MEMBERS}, (SELECT count(*) FROM delivery m JOIN page p ON p.id = m.page_id"
+    " WHERE m.digest_id = g.id AND m.state = 'sent' AND p.state = 'resolved') AS over FROM digest g"
+)
+
+
+async def listing(tx: Tx, lane: str | None, after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row[Any]]:
+    """Newest first, with how many cases each names, and how many of those are over."""
+    return await tx.rows(
+        f"{_LISTED} WHERE (CAST(:lane AS text) IS NULL OR g.lane = :lane)"
+        " AND (CAST(:at AS timestamptz) IS NULL OR (g.opened_at, g.id) < (:at, CAST(:id AS uuid)))"
+        " ORDER BY g.opened_at DESC, g.id DESC LIMIT :limit",
+        lane=lane,
+        at=after[0] if after else None,
+        id=after[1] if after else None,
+        limit=limit,
+    )
+
+
+async def one(tx: Tx, digest_id: UUID) -> Row[Any] | None:
+    return await tx.one(f"{_LISTED} WHERE g.id = :id", id=digest_id)
+
+
+async def cases(tx: Tx, digest_id: UUID) -> Sequence[Row[Any]]:
+    """What it names, in order, each with its page as it stands, and what it will name when its answer is known."""
+    return await tx.rows(
+        "SELECT m.id AS delivery_id, m.state, m.case_id, m.page_id, p.state AS page_state, p.acknowledged_by,"
+        " f.summary ->> 'number' AS case_number FROM delivery m JOIN page p ON p.id = m.page_id"
+        " LEFT JOIN case_facts f ON f.case_id = m.case_id WHERE m.digest_id = :id"
+        " AND m.state IN ('sent', 'queued', 'held', 'unknown') ORDER BY m.sent_at, m.rank_at, m.id",
+        id=digest_id,
+    )

@@ -55,12 +55,16 @@ async def pages(tx: Tx, state: str | None, case_id: UUID | None, after: After | 
 
 
 async def page(tx: Tx, page_id: UUID) -> StoredPage | None:
-    row = await tx.one(
+    return (await pages_by_id(tx, [page_id])).get(page_id)
+
+
+async def pages_by_id(tx: Tx, page_ids: Sequence[UUID]) -> dict[UUID, StoredPage]:
+    rows = await tx.rows(
         f"SELECT {PAGE_COLUMNS}, f.summary ->> 'number' AS case_number FROM page p"
-        " LEFT JOIN case_facts f ON f.case_id = p.case_id WHERE p.id = :id",
-        id=page_id,
+        " LEFT JOIN case_facts f ON f.case_id = p.case_id WHERE p.id = ANY(CAST(:ids AS uuid[])) ORDER BY p.id",
+        ids=sorted(set(page_ids)),
     )
-    return _stored(row) if row else None
+    return {row.id: _stored(row) for row in rows}
 
 
 def _stored(row: Row[Any]) -> StoredPage:

@@ -1,7 +1,7 @@
 """Silences: kept for good, with what each held or suppressed. Newest first, a total order everywhere."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from services.notify.model import Silence
 from services.notify.store.reads import After
-from shared.db import Tx
+from shared.db import Tx, to_json
 
 _SILENCE = (
     "SELECT s.*, (SELECT count(*) FROM delivery d WHERE d.muted_by = s.id) AS holds,"
@@ -48,10 +48,11 @@ async def kept_back(tx: Tx, silence_id: UUID, limit: int) -> list[UUID]:
 async def add(tx: Tx, silence: Silence, now: datetime) -> None:
     await tx.run(
         "INSERT INTO silence (id, team, case_id, destination, person, metric, tag, effect, reason, author, start,"
-        ' "end", created_at)'
+        ' "end", during, created_at)'
         " VALUES (:id, :team, :case_id, :destination, :person, :metric, :tag, :effect, :reason, :author,"
-        " :start, :end, :now)",
-        **asdict(silence),
+        " :start, :end, CAST(:during AS jsonb), :now)",
+        **{each.name: getattr(silence, each.name) for each in fields(silence) if each.name != "during"},
+        during=to_json(silence.during) if silence.during is not None else None,
         now=now,
     )
 

@@ -246,6 +246,7 @@ silence = Table(
     Column("author", Text, nullable=False),
     Column("start", _when, nullable=False),
     Column("end", _when, nullable=False),  # earlier than first asked for, where it was taken back
+    Column("during", JSONB),  # hours of the week in which alone it is in force
     Column("created_at", _when, nullable=False),
     Index("silence_end", "end", "id"),
     Index("silence_created", "created_at", "id"),

@@ -1,18 +1,20 @@
 """What becomes of one message: tried again with the same key, given up for the next way, person, or the catch-all."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.notify import stages
 from services.notify.decide.deliver import GIVE_UP_AFTER, LONGEST_BACKOFF, MAX_TRIES, backoff
 from services.notify.model import CaseState, Delivery, Silence
 from services.notify.model.commands import Acknowledge, Claim, Outcome, Recorded, Retry, Unmute
+from services.notify.model.escalation import HoursSpec
 from shared.contracts.words import DeliveryState, PageState
-from tests.unit.notify.given import CASE, PRIMARY, World, breached, configuration, met, minutes, play, targets
+from tests.unit.notify.given import CASE, DUE, PRIMARY, World, breached, configuration, met, minutes, play, targets
 
 LATER = Outcome("later", "Slack answered 500")
 REFUSED = Outcome("refused", "channel_not_found: invite the bot to the channel")
@@ -313,3 +315,36 @@ def test_an_unknown_claim_is_refused() -> None:
     before = world.state
     assert world.do(Claim(UUID(int=99), UUID(int=1), minutes(1))).state is before
     assert world.do(Recorded(UUID(int=99), UUID(int=1), LATER)).state is before
+
+
+NIGHTS = {"time_zone": "Europe/Dublin", "weekly": {"sun": [["02:00", "04:00"]]}}
+
+
+def recurring(at: datetime) -> stages.Outgoing:
+    """What becomes of a call at this instant, with maintenance on Sunday nights."""
+    during = HoursSpec.model_validate(NIGHTS)
+    start, end = DUE - timedelta(days=30), DUE + timedelta(days=300)
+    quiet = Silence(UUID(int=1), "payments", None, None, None, "upgrade", "bo", start, end, during=during)
+    world = play(breached())
+    state = replace(world.state, silences=(quiet,))
+    return stages.mute(stages.outgoing(state, next(iter(world.state.deliveries.values())), at))
+
+
+@pytest.mark.parametrize(
+    ("at", "until"),
+    [
+        ("2026-11-22T02:00+00:00", "2026-11-22T04:00+00:00"),
+        ("2026-11-22T03:59:59+00:00", "2026-11-22T04:00+00:00"),
+        ("2026-11-22T04:00+00:00", None),
+        ("2026-11-22T01:59:59+00:00", None),
+        ("2026-11-25T02:30+00:00", None),
+        ("2027-04-04T01:30+00:00", "2027-04-04T03:00+00:00"),  # in summer time
+        ("2027-03-28T01:30+00:00", "2027-03-28T03:00+00:00"),  # the night on which the clocks go forward
+        ("2027-11-28T02:30+00:00", None),  # it ended
+    ],
+)
+def test_maintenance_that_recurs_holds_in_its_hours_on_the_wall_and_at_no_other_time(
+    at: str, until: str | None
+) -> None:
+    held = recurring(datetime.fromisoformat(at)).held
+    assert (held.until if held else None) == (datetime.fromisoformat(until) if until else None)

@@ -103,6 +103,19 @@ async def test_opsgenie_has_one_alert_that_is_made_acknowledged_and_closed(notif
     assert "Acknowledged by Ana" in provider.told[2][2]["note"]
 
 
+async def test_a_webhook_is_told_of_the_call_the_acknowledgement_and_the_end(
+    notify: Running, provider: Provider
+) -> None:
+    await told_by(notify, {"kind": "webhook", "url": provider.url, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+    page = await live(notify)
+    events = [event for _, _, event in provider.told]
+    kinds = [each["type"] for each in events]
+    assert kinds == ["page.call", "page.call", "page.acknowledged", "page.resolved"]
+    assert {each["data"]["page_id"] for each in events} == {page}
+    assert events[2]["data"]["acknowledged_by"] == "ana"
+    assert len({headers["webhook-id"] for _, headers, _ in provider.told}) == 4
+
+
 async def test_a_webhook_that_answers_gone_is_switched_off_visibly_until_it_is_written_again(
     notify: Running, provider: Provider, slack: Slack
 ) -> None:

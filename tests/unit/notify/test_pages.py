@@ -107,6 +107,26 @@ async def test_planned_maintenance_holds_in_its_time_and_its_record_outlives_it(
     assert [d["state"] for d in whole["deliveries"]] == ["sent"]
 
 
+async def test_maintenance_that_recurs_holds_again_and_again_until_it_ends(notify: Running, slack: Slack) -> None:
+    hours = {"time_zone": "UTC", "weekly": {"sun": [["02:04", "02:06"]]}}  # the deadline is on a Sunday at 02:03
+    body = {"scope": {"team": "payments"}, "reason": "upgrade", "during": hours, "until": minutes(30_000).isoformat()}
+    made = await notify.ok("POST", "/v1/silences", body)
+    assert (made["state"], made["window"]["from"]) == ("planned", "2026-11-22T02:04:00Z")
+    notify.clock.set(minutes(1.5))
+    await notify.tell(breached(minutes(1.5)))
+    await notify.until(minutes(2.5))
+    assert (await notify.ok("GET", f"/v1/silences/{made['id']}"))["state"] == "active"
+    [held] = await notify.deliveries("?state=held")
+    assert (held["reason"], held["until"]) == ("Silenced by bo: upgrade", "2026-11-22T02:06:00Z")
+    await notify.until(minutes(4))
+    assert len(slack.posts) == 1
+    after = await notify.ok("GET", f"/v1/silences/{made['id']}")
+    assert (after["state"], after["window"]["from"], after["held"]) == ("planned", "2026-11-29T02:04:00Z", 1)
+    never = body | {"until": minutes(60).isoformat(), "during": hours | {"weekly": {"tue": [["02:00", "03:00"]]}}}
+    refused = await notify.client.post("/v1/silences", json=never)
+    assert refused.status_code == 422
+
+
 async def test_24_an_exhausted_page_stays_in_sight(notify: Running) -> None:
     await notify.tell(breached())
     await notify.until(minutes(41), timedelta(minutes=1))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from services.notify.decide.storms import (
     ALONE,
@@ -102,6 +103,14 @@ def test_a_digest_whose_answer_was_lost_is_tried_again_with_the_same_cases_and_o
         again = planned(group, Past(1, lost))
         bundles = [(bundle.digest, len(bundle.members)) for bundle in again.bundles]
         assert bundles == [(lost, 3)]
+
+
+def test_what_waited_long_for_its_lane_is_one_digest_at_once() -> None:
+    for lane in (CHANNEL, MAILBOX):
+        group = [replace(each, created_at=DUE - WINDOW) for each in waiting(20, lane)]
+        [bundle] = planned(group).bundles
+        assert bundle.digest is not None
+        assert len(bundle.members) == 20
 
 
 def test_a_digest_that_nobody_is_left_to_try_holds_nobody_back() -> None:
@@ -294,3 +303,95 @@ async def test_three_replicas_in_a_storm_send_each_case_once(
     assert sorted(rows) == sorted({f"C-{n}" for n in range(100)})
     for each in others:
         await each.stop()
+
+
+async def test_a_digest_can_be_read_with_every_case_that_it_names(notify: Running, slack: Slack) -> None:
+    await notify.tell(*(case(n) for n in range(10)))
+    await notify.until(DUE + timedelta(seconds=3))
+    [one] = (await notify.ok("GET", "/v1/digests"))["items"]
+    assert (one["state"], one["cases"], one["over"], one["about"]) == ("open", 9, 0, "payments")
+    over = clock_event(ClockMet, DUE + timedelta(seconds=3), case_id=derived("case", 3), clock_id=derived(3))
+    await notify.tell(over)
+    whole = await notify.ok("GET", f"/v1/digests/{one['id']}")
+    assert whole["over"] == 1
+    assert {each["case_number"] for each in whole["named"]} == set(named(slack.posts[-1].body))
+    assert {each["page_state"] for each in whole["named"]} == {"open", "resolved"}
+    assert (await notify.client.get(f"/v1/digests/{UUID(int=1)}")).status_code == 404
+
+
+async def test_the_link_of_a_digest_mail_shows_its_cases_and_takes_them_all_only_when_pressed(
+    notify: Running, mail: Mail
+) -> None:
+    """Case 27."""
+    await notify.tell(*(case(n, "fraud") for n in range(12)))
+    await notify.until(DUE + WINDOW)
+    link = re.search(r"Acknowledge all 11, so that nobody else is paged:\n(\S+)", mail.inbox[-1]["plain"])
+    assert link, mail.inbox[-1]["plain"]
+    path = link[1].removeprefix("https://tocsin.example")
+    shown = await notify.client.get(path)
+    assert "Acknowledge all 11" in shown.text
+    assert "Payout missing" not in shown.text, "none of the customers' words"
+    assert len(set(re.findall(r"C-\d+", shown.text))) == 11
+    states = {page["state"] for page in (await notify.ok("GET", "/v1/pages?limit=50"))["items"]}
+    assert states == {"open"}, "opening it does nothing"
+    pressed = await notify.client.post(path)
+    assert "You acknowledged 11 of them." in pressed.text
+    pages = (await notify.ok("GET", "/v1/pages?limit=50"))["items"]
+    assert sorted(page["state"] for page in pages) == ["acknowledged"] * 11 + ["open"]
+    again = await notify.client.post(path)
+    assert "nothing left" in again.text
+    assert (await notify.client.post(path.replace("token=", "token=x"))).status_code == 403
+
+
+async def test_a_reply_to_a_digest_mail_acknowledges_all_that_it_names(embedded: str, slack: Slack, mail: Mail) -> None:
+    running = await Running.start(embedded, slack, mail, mail_key=SecretStr("a key that signs mail"))
+    await running.tell(*(case(n, "fraud") for n in range(5)))
+    await running.until(DUE + WINDOW)
+    answered = mail.inbox[-1]["headers"]["message-id"].strip()
+    reply = f"From: desk@example.com\r\nIn-Reply-To: {answered}\r\nSubject: Re\r\n\r\nOn it\r\n"
+    headers = {"Content-Type": "message/rfc822"}
+    told = (await running.client.post("/v1/pages/email", content=reply, headers=headers)).json()
+    assert "So for 3 more." in told["done"]
+    pages = (await running.ok("GET", "/v1/pages?limit=50"))["items"]
+    assert sorted(page["state"] for page in pages) == ["acknowledged"] * 4 + ["open"]
+    await running.stop()
+
+
+async def test_a_digest_says_when_all_that_it_names_is_over(notify: Running, slack: Slack) -> None:
+    await notify.tell(*(case(n) for n in range(6)))
+    await notify.until(DUE + timedelta(seconds=3))
+    at = DUE + timedelta(seconds=3)
+    await notify.tell(*(clock_event(ClockMet, at, case_id=derived("case", n), clock_id=derived(n)) for n in range(6)))
+    await notify.until(at + 2 * REDRAW_EVERY)
+    assert slack.updates[-1].body["text"].startswith("All 5 cases are over in payments")
+
+
+async def test_what_goes_to_the_catch_all_in_a_storm_is_digested_too(embedded: str, slack: Slack, mail: Mail) -> None:
+    running = await Running.start(embedded, slack, mail, catch_all="payments-slack")
+    unmet = {"when": "case.priority == 'low'", "notify": [{"destination": "desk"}]}
+    policy = {"teams": ["fraud"], "steps": [unmet]}
+    await running.ok("PUT", "/v1/escalation-policies/fraud", policy)
+    await running.tell(*(case(n, "fraud") for n in range(30)))
+    await running.until(DUE + timedelta(seconds=4))
+    assert len(slack.posts) == 2
+    assert {number for post in slack.posts for number in named(post.body)} == {f"C-{n}" for n in range(30)}
+    await running.stop()
+
+
+async def test_a_person_may_be_told_less_often_and_the_first_page_is_never_held(notify: Running, mail: Mail) -> None:
+    li = {"email": "li@example.com", "limit": {"per_second": 0.02, "burst": 1}}
+    await notify.ok("PUT", "/v1/people/li", li)
+    await notify.ok(
+        "PUT", "/v1/escalation-policies/fraud", {"teams": ["fraud"], "steps": [{"notify": [{"person": "li"}]}]}
+    )
+    await notify.tell(*(case(n, "fraud") for n in range(30)))
+    await notify.pump()
+    assert len(mail.inbox) == 1
+    await notify.until(DUE + timedelta(seconds=45), timedelta(seconds=5))
+    assert len(mail.inbox) == 1, "the limit holds"
+    held = await notify.deliveries("?state=held&limit=100")
+    assert len(held) == 29
+    assert all(each["reason"] and each["until"] for each in held)
+    await notify.until(DUE + timedelta(seconds=60), timedelta(seconds=5))
+    assert len(mail.inbox) == 2
+    assert len(set(re.findall(r"C-\d+", mail.inbox[1]["plain"]))) == 29
