@@ -86,13 +86,16 @@ class Stack:
 
     def wait_ready(self, services: Iterable[str] = SERVICES) -> None:
         for service in services:
-            until(lambda service=service: self._is_ready(service), READY_WITHIN_S, f"{service} becomes ready")
+            self._until_ready(self.bases[service])
 
-    def _is_ready(self, service: str) -> bool:
+    def _until_ready(self, base: str) -> None:
+        until(lambda: self._is_ready(base), READY_WITHIN_S, f"{base} becomes ready")
+
+    def _is_ready(self, base: str) -> bool:
         if trouble := [f"{p.name}: {p.died()}" for p in self.programs.values() if p.died()]:
             raise AssertionError("\n".join(trouble))
         try:
-            return httpx.get(f"{self.bases[service]}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{base}/readyz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -176,7 +179,7 @@ class Apart(Stack):
         super().__init__(settings)
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
         self.kafka = LocalKafka(self.folder / "kafka") if kafka else None
-        self._replicas = replicas if replicas is not None else dict.fromkeys(SERVICES, 1)
+        self._counts = replicas if replicas is not None else dict.fromkeys(SERVICES, 1)
         self._bases: dict[str, str] = {}
         self.replicas: dict[str, list[str]] = {}  # their base URLs, by that of the first
         self._ground: dict[str, str] = {}  # settings that say where Postgres and Kafka are
@@ -201,7 +204,7 @@ class Apart(Stack):
         self._ground = {"TOCSIN_DATABASE_URL": self.postgres.url}
         if self.kafka is not None:
             self._ground["TOCSIN_LOG_URL"] = self.kafka.url
-        for service, replicas in self._replicas.items():
+        for service, replicas in self._counts.items():
             for number in range(1, replicas + 1):
                 port = notify if (service, number) == ("notify", 1) else free_port()
                 public = {"TOCSIN_PUBLIC_URL": f"http://127.0.0.1:{notify}"}
@@ -215,7 +218,8 @@ class Apart(Stack):
         assert migrate.wait(60), f"migrate does not end\n{migrate.tail()}"
         for program in self.programs.values():
             program.start()
-        self.wait_ready(self._replicas)
+        for base in (each for of in self.replicas.values() for each in of):
+            self._until_ready(base)
 
     def cli_environment(self) -> dict[str, str]:
         return super().cli_environment() | self._ground

@@ -45,7 +45,7 @@ LIMITS: Mapping[str, Limits] = {
     "console": Limits(1_000, 1_000, 16),
     "catch-all": Limits(10, 20, 4),
 }
-ANY_LIMITS = Limits(200, 400, 16)  # webhooks, and whatever else takes requests
+ANY_LIMITS = Limits(500, 1_000, 64)  # webhooks, and whatever else takes requests
 
 
 def limits(configuration: Configuration, ways: Mapping[str, str]) -> dict[str, Limits]:

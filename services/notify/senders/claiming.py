@@ -23,6 +23,7 @@ from shared.settings import Settings
 
 RECORD_MARGIN = timedelta(seconds=5)  # to record an answer before the claim runs out
 EMAIL = "email"  # what a catch-all is that is written as an address
+GROUPS = 3  # gathered for one claim
 MAX_OVERDUE = 200  # given up in one transaction
 
 
@@ -52,17 +53,23 @@ class Claimed:
 Taken = tuple[Member, CaseState]  # with its case as it was claimed
 
 
-async def choose(tx: Tx, now: datetime, limit: int, full: Sequence[str], catch_all: str) -> list[Waiting]:
-    """What may leave now, or is to wait for a digest: a first look, unlocked."""
+async def choose(tx: Tx, now: datetime, limit: int, full: Sequence[str], catch_all: str, turn: int) -> list[Waiting]:
+    """What may leave now, or is to wait for a digest: a first look, unlocked.
+
+    Only as many groups are gathered as one claim draws; ``turn`` says with which to begin, so that replicas differ.
+    """
     heads, room = await lanes.due(tx, now, limit, full)
     grouped = [each.key for each in heads if each.grouping is not None]
     if not grouped:
         return heads
     known, often = await digests.past(tx, grouped, now), Counter(grouped)
     often.update(each.key for each in heads if each.created_at is not None and each.created_at <= now - WINDOW)
-    more = [key for key in set(grouped) if often[key] > 1 or known[key].alone or known[key].digest is not None]
-    gathered = await digests.gather(tx, more, now) if more else []
-    waiting = list({each.delivery_id: each for each in (*heads, *gathered)}.values())
+    many = [k for k in dict.fromkeys(grouped) if often[k] > 1 or known[k].alone or known[k].digest is not None]
+    first = turn % len(many) if many else 0
+    taken = (many[first:] + many[:first])[:GROUPS]
+    later = set(many) - set(taken)
+    gathered = await digests.gather(tx, taken, now) if taken else []
+    waiting = list({each.delivery_id: each for each in (*heads, *gathered) if each.key not in later}.values())
     waiting = await _read_by(tx, waiting, catch_all)
     return plan(waiting, known, await digests.tried(tx, waiting), room, now).concerned
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.notify.decide.storms import CHANGED
+from services.notify.decide.storms import CHANGED, OPEN_FOR
 from services.notify.model import CaseState
 from services.notify.model.commands import Outcome, Recorded
 from services.notify.senders import Finder, Sender
@@ -33,6 +33,8 @@ RECORD_PAUSES_S = (0.1, 0.3, 1.0, 2.0)  # together less than the margin of a cla
 WAIT_FOR_WORK_S = 1.0  # so that a loop sees that it should stop
 MAX_RECORDS = 200  # answers recorded in one transaction
 LOOK_AROUND_EVERY = timedelta(seconds=1)
+LOOK_BACK_EVERY = timedelta(seconds=30)  # at older digests
+REDRAWN_FOR = timedelta(days=1)  # the news of its cases reach a digest so long
 SHARE_OF_ONE_WAY = 0.5  # of our senders: Slack down altogether leaves the other half for mail
 
 log = structlog.get_logger()
@@ -49,6 +51,7 @@ class Sending:
         self._answered: asyncio.Queue[tuple[Claimed, Outcome]] = asyncio.Queue()
         self._out: Counter[str] = Counter()  # claimed and not recorded, by the kind of lane
         self._looked: datetime | None = None  # around
+        self._looked_back: datetime | None = None
 
     @property
     def idle(self) -> bool:
@@ -67,7 +70,7 @@ class Sending:
             return BUSY_S
         now, catch_all = self._runtime.clock.now(), self._runtime.settings.catch_all
         async with self._runtime.db.reading() as tx:
-            chosen = await choose(tx, now, min(free, share), full, catch_all)
+            chosen = await choose(tx, now, min(free, share), full, catch_all, self._runtime.ids.new().int)
         if not chosen:
             return BUSY_S if full else IDLE_S
         key = await self._signing_key()
@@ -91,7 +94,7 @@ class Sending:
         self._looked = now
         async with self._runtime.db.transaction() as tx:
             overdue = await lanes.overdue(tx, now, MAX_OVERDUE)
-            stale = await digests.stale(tx, CHANGED, now)
+            stale = await digests.stale(tx, CHANGED, self._since(now), now)
         if overdue:
             async with self._runtime.unit() as work:
                 await give_up_overdue(work, overdue)
@@ -102,6 +105,13 @@ class Sending:
             claimed = await Claiming(work, key, self._runtime.settings).redraw(stale)
         self._hand_out(claimed)
         return bool(claimed)
+
+    def _since(self, now: datetime) -> datetime:
+        """How far back digests are looked at: the latest each time, all of a day now and then."""
+        if self._looked_back is not None and now - self._looked_back < LOOK_BACK_EVERY:
+            return now - OPEN_FOR
+        self._looked_back = now
+        return now - REDRAWN_FOR
 
     async def send(self) -> float:
         """Take one claimed delivery and send it."""

@@ -73,8 +73,8 @@ class NotifyStore:
         await upsert(tx, tables.page, [_page_row(case_id, page, written) for case_id, _, page in pages])
         await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
         await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
-        if deliveries:
-            await add_lanes(tx, limits(states[0][1].configuration, {d.lane: d.way for _, d in deliveries}))
+        if made := {d.lane: d.way for b, a in states for d in a.deliveries.values() if d.id not in b.deliveries}:
+            await add_lanes(tx, limits(states[0][1].configuration, made))
         await upsert(tx, tables.delivery, [_delivery_row(case_id, d) for case_id, d in deliveries])
         await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
         await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})

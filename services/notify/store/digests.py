@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from services.notify.store import tables
 from shared.bulk import upsert
 from shared.db import Tx
 
-REDRAWN_FOR = timedelta(days=1)  # the news of its cases reach a digest so long
 MAX_REDRAWN = 3  # at once
 _NEWS = "('acknowledged', 'resolved', 'snoozed', 'reopened', 'team')"
 
@@ -160,8 +159,8 @@ async def members(tx: Tx, digest_ids: Sequence[UUID]) -> dict[UUID, list[tuple[U
     return found
 
 
-async def stale(tx: Tx, ways: Iterable[str], now: datetime) -> list[Digest]:
-    """Digests of which a case changed since they were drawn; unlocked."""
+async def stale(tx: Tx, ways: Iterable[str], since: datetime, now: datetime) -> list[Digest]:
+    """Digests, opened after ``since``, of which a case changed since they were drawn; unlocked."""
     rows = await tx.rows(
         f"SELECT g.*, {_MEMBERS} FROM digest g"
         " WHERE g.opened_at > :since AND g.way = ANY(CAST(:ways AS text[])) AND g.receipt IS NOT NULL"
@@ -169,7 +168,7 @@ async def stale(tx: Tx, ways: Iterable[str], now: datetime) -> list[Digest]:
         " AND EXISTS (SELECT FROM delivery m JOIN page_entry e ON e.page_id = m.page_id"
         f"  WHERE m.digest_id = g.id AND e.at > g.drawn_at AND e.kind IN {_NEWS})"
         " ORDER BY g.opened_at, g.id LIMIT :limit",
-        since=now - REDRAWN_FOR,
+        since=since,
         ways=sorted(ways),
         now=now,
         limit=MAX_REDRAWN,

@@ -175,7 +175,7 @@ delivery = Table(
         "case_id",
         postgresql_where=_busy,
     ),
-    Index("delivery_lane_since", "lane", "since", "id"),
+    Index("delivery_lane_alone", "lane", "since", "id", postgresql_where=text("digest_id IS NULL")),
     Index("delivery_digest", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
     Index("delivery_lane_busy", "lane", "claimed_until", postgresql_where=text("claimed_until IS NOT NULL")),
     Index("delivery_muted", "muted_by", postgresql_where=text("muted_by IS NOT NULL")),

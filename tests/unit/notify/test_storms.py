@@ -188,7 +188,7 @@ async def test_250_cases_at_once_are_one_message_and_then_digests_that_name_ever
     assert {number for post in slack.posts for number in named(post.body)} == {f"C-{n}" for n in range(250)}
     sent = await notify.deliveries("?state=sent&limit=500")
     assert len(sent) == 250
-    assert await notify.balance() == {"pages→deliveries": 0}
+    assert set((await notify.balance()).values()) == {0}
     assert len({each["digest_id"] for each in sent}) == 5
 
 
