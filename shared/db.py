@@ -1,9 +1,9 @@
 """Postgres: an engine per service, and the one way to run SQL (``Tx``)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -57,7 +57,7 @@ class Tx:
         return result.fetchall()
 
     async def records(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
-        """Rows as the driver gives them, as tuples: for many rows, where it shows. Cast ``jsonb`` to text."""
+        """Rows as the driver gives them, as tuples: for many rows, where it shows."""
         driver = await self._driver()
         statement, names = _positional(sql)
         try:
@@ -65,6 +65,11 @@ class Tx:
         except (PostgresError, InterfaceError) as wrong:
             raise DBAPIError(sql, None, wrong) from wrong
         return found
+
+    async def named(self, sql: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
+        """``records`` by the names of their columns."""
+        found: Any = await self.records(sql, **parameters)  # the driver's own rows, which are both
+        return cast("Sequence[Mapping[str, Any]]", found)
 
     async def send(self, sql: str, **parameters: Any) -> None:
         """``run`` as the driver does it, at half the cost: for statements that run all day long."""

@@ -141,7 +141,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
 
 
 def _answer(row: Row[Any], now: datetime) -> SilenceAnswer:
-    silence = silence_of(row)
+    silence = silence_of(row._asdict())
     scope = SilenceScope(**{name: getattr(row, name) for name in SilenceScope.model_fields})
     same = ("id", "effect", "reason", "author", "created_at", "holds", "held", "suppressed")
     window = _window(silence, now)

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from services.notify.decide.lanes import limits
 from services.notify.model import CaseState, Clock, Delivery, Entry, Facts, Held, Line, Page, Policy, Purpose, Silence
@@ -28,7 +26,8 @@ from shared.resources import Configured
 
 T = TypeVar("T")
 
-_Reading = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+_Read = Callable[[Any], tuple[Any, ...]]
+_Reading = tuple[tuple[str, ...], _Read, _Read]
 _READINGS: dict[tuple[type[Any], frozenset[str]], _Reading] = {}  # looked up for every row
 
 MAX_SILENCES = 1_000  # in force at once
@@ -92,8 +91,8 @@ def _new(before: Mapping[UUID, T], after: Mapping[UUID, T]) -> list[T]:
 
 def _plain(value: Any) -> dict[str, Any]:
     """A dataclass as a row: its fields are named like the columns."""
-    names, read = _named(type(value), frozenset())
-    return dict(zip(names, read(value), strict=True))
+    names, attributes, _ = _named(type(value), frozenset())
+    return dict(zip(names, attributes(value), strict=True))
 
 
 def _joined(before: Page | None, page: Page) -> list[tuple[UUID, UUID, int]]:
@@ -141,53 +140,53 @@ def _page_row(case_id: UUID, page: Page, written: dict[int, bytes]) -> dict[str,
 
 
 async def in_force(tx: Tx, now: datetime) -> tuple[Silence, ...]:
-    rows = await tx.rows(
+    rows = await tx.named(
         'SELECT * FROM silence WHERE "end" > :now ORDER BY "end" DESC, id LIMIT :limit', now=now, limit=MAX_SILENCES
     )
     return tuple(silence_of(row) for row in rows)
 
 
-def silence_of(row: Row[Any]) -> Silence:
-    metric = Metric(row.metric) if row.metric is not None else None
-    during = HoursSpec.model_validate(from_json(row.during)) if row.during is not None else None
-    return of_row(Silence, row, metric=metric, effect=Effect(row.effect), during=during)
+def silence_of(row: Mapping[str, Any]) -> Silence:
+    metric = Metric(row["metric"]) if row["metric"] is not None else None
+    during = HoursSpec.model_validate(from_json(row["during"])) if row["during"] is not None else None
+    return of_row(Silence, row, metric=metric, effect=Effect(row["effect"]), during=during)
 
 
 async def _facts(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Facts]:
-    rows = await tx.rows(
+    rows = await tx.named(
         "SELECT * FROM case_facts WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id", ids=list(case_ids)
     )
-    return {row.case_id: facts_of(row) for row in rows}
+    return {row["case_id"]: facts_of(row) for row in rows}
 
 
-def facts_of(row: Row[Any]) -> Facts:
-    summary = CaseSummary.model_validate(from_json(row.summary)) if row.summary is not None else None
-    fizzled = tuple(datetime.fromisoformat(at) for at in from_json(row.fizzled))
-    return of_row(Facts, row, teams_seen=tuple(from_json(row.teams_seen)), summary=summary, fizzled=fizzled)
+def facts_of(row: Mapping[str, Any]) -> Facts:
+    summary = CaseSummary.model_validate(from_json(row["summary"])) if row["summary"] is not None else None
+    fizzled = tuple(datetime.fromisoformat(at) for at in from_json(row["fizzled"]))
+    return of_row(Facts, row, teams_seen=tuple(from_json(row["teams_seen"])), summary=summary, fizzled=fizzled)
 
 
 async def _pages(tx: Tx, case_ids: Sequence[UUID]) -> dict[UUID, Page]:
     """The latest page of each case."""
-    rows = await tx.rows(
+    rows = await tx.named(
         f"SELECT DISTINCT ON (p.case_id) {PAGE_COLUMNS} FROM page p WHERE p.case_id = ANY(CAST(:ids AS uuid[]))"
         " ORDER BY p.case_id, p.number DESC",
         ids=list(case_ids),
     )
-    return {row.case_id: page_of(row) for row in rows}
+    return {row["case_id"]: page_of(row) for row in rows}
 
 
-def page_of(row: Row[Any]) -> Page:
+def page_of(row: Mapping[str, Any]) -> Page:
     return of_row(
         Page,
         row,
-        state=PageState(row.state),
-        policy=Policy(row.policy_name, row.policy_version, _policy_spec(row.policy_spec)),
-        clocks=tuple(row.clocks),
-        because=Because.model_validate(from_json(row.because)),
-        rounds=tuple(from_json(row.rounds)),
-        base_overdue=tuple(datetime.fromisoformat(at) for at in from_json(row.base_overdue)),
-        holds=tuple(_held(each) for each in from_json(row.holds)),
-        troubles=tuple(from_json(row.troubles)),
+        state=PageState(row["state"]),
+        policy=Policy(row["policy_name"], row["policy_version"], _policy_spec(row["policy_spec"])),
+        clocks=tuple(row["clocks"]),
+        because=Because.model_validate(from_json(row["because"])),
+        rounds=tuple(from_json(row["rounds"])),
+        base_overdue=tuple(datetime.fromisoformat(at) for at in from_json(row["base_overdue"])),
+        holds=tuple(_held(each) for each in from_json(row["holds"])),
+        troubles=tuple(from_json(row["troubles"])),
     )
 
 
@@ -203,7 +202,7 @@ def _held(stored: Mapping[str, Any]) -> Held:
 
 async def _deliveries(tx: Tx, case_ids: Sequence[UUID], page_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, Delivery]]:
     """Those of the latest pages, and of earlier ones what is not finished."""
-    rows = await tx.rows(
+    rows = await tx.named(
         "SELECT * FROM delivery WHERE page_id = ANY(CAST(:pages AS uuid[])) UNION"
         " SELECT * FROM delivery WHERE case_id = ANY(CAST(:ids AS uuid[]))"
         " AND (state IN ('queued', 'held', 'unknown') OR token IS NOT NULL) ORDER BY created_at, id",
@@ -212,20 +211,20 @@ async def _deliveries(tx: Tx, case_ids: Sequence[UUID], page_ids: Sequence[UUID]
     )
     found: dict[UUID, dict[UUID, Delivery]] = {}
     for row in rows:
-        found.setdefault(row.case_id, {})[row.id] = delivery_of(row)
+        found.setdefault(row["case_id"], {})[row["id"]] = delivery_of(row)
     return found
 
 
-def delivery_of(row: Row[Any]) -> Delivery:
-    said = from_json(row.lines) if row.lines is not None else ()
+def delivery_of(row: Mapping[str, Any]) -> Delivery:
+    said = from_json(row["lines"]) if row["lines"] is not None else ()
     lines = tuple(Line(datetime.fromisoformat(each["at"]), each["text"]) for each in said)
-    purpose, on, state = Purpose(row.purpose), On(row.on), DeliveryState(row.state)
+    purpose, on, state = Purpose(row["purpose"]), On(row["on"]), DeliveryState(row["state"])
     return of_row(Delivery, row, purpose=purpose, on=on, state=state, lines=lines)
 
 
 async def _clocks(tx: Tx, case_ids: Sequence[UUID], known: set[UUID]) -> dict[UUID, dict[UUID, Clock]]:
     """Those that run, and those that the pages and deliveries are about."""
-    rows = await tx.rows(
+    rows = await tx.named(
         "SELECT * FROM clock WHERE id = ANY(CAST(:known AS uuid[])) UNION SELECT * FROM clock"
         " WHERE case_id = ANY(CAST(:ids AS uuid[])) AND ended IS NULL ORDER BY started_at, id",
         known=sorted(known),
@@ -233,24 +232,24 @@ async def _clocks(tx: Tx, case_ids: Sequence[UUID], known: set[UUID]) -> dict[UU
     )
     found: dict[UUID, dict[UUID, Clock]] = {}
     for row in rows:
-        found.setdefault(row.case_id, {})[row.id] = clock_of(row)
+        found.setdefault(row["case_id"], {})[row["id"]] = clock_of(row)
     return found
 
 
-def clock_of(row: Row[Any]) -> Clock:
-    return of_row(Clock, row, metric=Metric(row.metric), ended=ClockState(row.ended) if row.ended else None)
+def clock_of(row: Mapping[str, Any]) -> Clock:
+    return of_row(Clock, row, metric=Metric(row["metric"]), ended=ClockState(row["ended"]) if row["ended"] else None)
 
 
-def of_row(kind: type[T], row: Row[Any], **converted: Any) -> T:
+def of_row(kind: type[T], row: Mapping[str, Any], **converted: Any) -> T:
     """A dataclass from the columns that are named like its fields."""
-    names, read = _named(kind, frozenset(converted))
-    return kind(**dict(zip(names, read(row), strict=True)), **converted)
+    names, _, columns = _named(kind, frozenset(converted))
+    return kind(**dict(zip(names, columns(row), strict=True)), **converted)
 
 
 def _named(kind: type[Any], but: frozenset[str]) -> _Reading:
-    """The fields of a dataclass, and how to read them of one, or of a row with columns named like them."""
+    """The fields of a dataclass; how to read them of one; and of a row with columns named like them."""
     found = _READINGS.get((kind, but))
     if found is None:
         names = tuple(each.name for each in fields(kind) if each.name not in but)
-        found = _READINGS[kind, but] = (names, attrgetter(*names))
+        found = _READINGS[kind, but] = (names, attrgetter(*names), itemgetter(*names))
     return found

@@ -68,7 +68,7 @@ async def pages_by_id(tx: Tx, page_ids: Sequence[UUID]) -> dict[UUID, StoredPage
 
 
 def _stored(row: Row[Any]) -> StoredPage:
-    return StoredPage(row.case_id, row.case_number, page_of(row))
+    return StoredPage(row.case_id, row.case_number, page_of(row._asdict()))
 
 
 async def case_numbered(tx: Tx, number: str) -> UUID | None:
@@ -90,7 +90,7 @@ async def clocks_of(tx: Tx, page_id: UUID) -> list[Clock]:
         "SELECT c.* FROM clock c JOIN page_clock p ON p.clock_id = c.id WHERE p.page_id = :id ORDER BY p.place",
         id=page_id,
     )
-    return [clock_of(row) for row in rows]
+    return [clock_of(row._asdict()) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
