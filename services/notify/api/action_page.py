@@ -23,6 +23,7 @@ _STYLE = (
     "form.row{display:flex;gap:8px;margin-top:12px}form.row button{min-width:7.5rem}"
     ".open{display:block;margin-top:12px;border:1px solid var(--line);text-align:center;"
     "text-decoration:none;color:inherit}"
+    "main>form{margin:16px 0}dt a{color:inherit}"
     ".said{padding:10px 12px;border-radius:8px;border:1px solid var(--line)}"
     ":focus-visible{outline:3px solid #1f6feb;outline-offset:2px}"
 )

@@ -36,7 +36,7 @@ def _digest(messages: Sequence[Message], about: str, number: int, of: int) -> Me
         context=context,
         quote=None,
         fields=(),
-        sentences=(f"{headline}.", *(f"{row.number}: {row.text}{' (over)' if row.over else ''}." for row in rows)),
+        sentences=tuple(f"{row.number}: {row.text}{' (over)' if row.over else ''}." for row in rows),
         case_url=None,
         can_acknowledge=any(row.can_acknowledge for row in rows),
         live=False,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
-from services.notify.message import Message
+from services.notify.message import Message, Row
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import EmailSpec
 from services.notify.senders import Parcel
@@ -129,12 +129,22 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
 
 
 def plain(message: Message, act_url: str | None) -> str:
-    parts = [message.headline, *paragraphs(message)]
+    listed = ["\n".join(line for row in message.rows for line in _lines(row))] if message.rows else None
+    parts = [message.headline, *(listed or paragraphs(message))]
     if act_url:
         parts.append(f"{_acknowledge(message)}, so that nobody else is paged:\n{act_url}")
     if message.case_url:
         parts.append(f"Answer the customer:\n{message.case_url}")
-    return "\n\n".join([*parts, LAST_WORDS]) + "\n"
+    return "\n\n".join([*parts, _last_words(message)]) + "\n"
+
+
+def _lines(row: Row) -> list[str]:
+    said = f"{row.number}: {row.text}{' (over)' if row.over else ''}."
+    return [said, f"  {row.url}"] if row.url and not row.over else [said]
+
+
+def _last_words(message: Message) -> str:
+    return "Each of them stops when its customer is answered." if message.rows else LAST_WORDS
 
 
 _STYLE = (
@@ -174,7 +184,10 @@ def html(message: Message, act_url: str | None) -> str:
         style = f"{_BUTTON}background:#eaeef2;color:#1b1f23"
         buttons += f'<a class="button second" href="{escape(message.case_url)}" style="{style}">Answer the customer</a>'
     quote = f"They wrote: “{message.quote}”"
-    said = "".join(_quoted(message.quote) if line == quote else _paragraph(line) for line in paragraphs(message))
+    lines = () if message.rows else paragraphs(message)
+    said = "".join(_quoted(message.quote) if line == quote else _paragraph(line) for line in lines)
+    said += "".join(_case(row) for row in message.rows)
+    acts = f'<p style="margin:20px 0">{buttons}</p>'
     context = escape(" · ".join(message.context))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -187,13 +200,20 @@ def html(message: Message, act_url: str | None) -> str:
         'border:1px solid #d8dee4;border-radius:12px">'
         '<h1 style="margin:0 0 4px;font-size:21px;line-height:1.3;overflow-wrap:anywhere">'
         f'{escape(message.headline)}</h1><p class="soft" style="margin:0 0 16px;{_SOFT}">{context}</p>'
-        f'{said}<p style="margin:20px 0">{buttons}</p>'
-        f'<p class="soft" style="margin:0;{_SOFT}">{LAST_WORDS}</p></div></body></html>'
+        f"{acts + said if message.rows else said + acts}"  # a digest is long
+        f'<p class="soft" style="margin:0;{_SOFT}">{_last_words(message)}</p></div></body></html>'
     )
 
 
 def _paragraph(line: str) -> str:
     return f'<p style="margin:0 0 12px;overflow-wrap:anywhere">{escape(line)}</p>'
+
+
+def _case(row: Row) -> str:
+    number = escape(row.number)
+    name = f'<a href="{escape(row.url)}" style="color:inherit;font-weight:600">{number}</a>' if row.url else number
+    text = f"<s>{escape(row.text)}</s>" if row.over else escape(row.text)
+    return f'<p style="margin:0 0 8px;overflow-wrap:anywhere">{name} {text}</p>'
 
 
 def _quoted(words: str | None) -> str:
