@@ -110,7 +110,7 @@ class Work(Generic[S]):
     partitions: int
     now: datetime
     wrote_events: bool = False
-    wrote_timers: bool = False
+    first_due: datetime | None = None  # of the timers that were set
     _locked: dict[UUID, int] = field(default_factory=dict)  # case → how many events were published about it
     _opened: set[UUID] = field(default_factory=set)  # cases of this transaction, which have no row yet
 
@@ -184,7 +184,8 @@ class Work(Generic[S]):
 
     async def _time(self, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]]) -> None:
         if changes:
-            self.wrote_timers = await timers.write(self.tx, changes, self.partitions) or self.wrote_timers
+            written = await timers.write(self.tx, changes, self.partitions)
+            self.first_due = min(filter(None, (written, self.first_due)), default=None)
 
     async def _fold(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         states, decisions = dict(before), []

@@ -25,9 +25,8 @@ class DatabaseClock:
     """The database's time, sampled every second, plus monotonic time elapsed since the sample."""
 
     def __init__(self) -> None:
-        self._base = datetime.now(UTC)
-        self._at = time.monotonic()
-        self._last = self._base
+        self._last = datetime.now(UTC)
+        self._sample = self._last, time.monotonic()  # one value: another thread never sees half of a new one
         self._sampled = False
 
     def sample(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
@@ -37,16 +36,16 @@ class DatabaseClock:
         sample is thus a lower bound, and the greatest holds; only a quick answer may set the time back, where the
         database's own clock was.
         """
+        base, at = self._sample
         if not self._sampled:  # this machine's own clock counts for nothing
             self._sampled, self._last = True, database_now
-        elif (
-            database_now <= self._base + timedelta(seconds=answered_at - self._at) and answered_at - asked_at > QUICK_S
-        ):
+        elif database_now <= base + timedelta(seconds=answered_at - at) and answered_at - asked_at > QUICK_S:
             return
-        self._base, self._at = database_now, answered_at
+        self._sample = database_now, answered_at
 
     def now(self) -> datetime:
-        current = self._base + timedelta(seconds=time.monotonic() - self._at)
+        base, at = self._sample
+        current = base + timedelta(seconds=time.monotonic() - at)
         self._last = max(self._last, current)
         return self._last
 

@@ -128,7 +128,10 @@ class Tx:
 class Database:
     """The schema of one service. Every connection has it as its ``search_path``."""
 
-    def __init__(self, url: str, schema: str, pool_size: int = POOL_SIZE, seal: Seal | None = None) -> None:
+    def __init__(
+        self, url: str, schema: str, pool_size: int = POOL_SIZE, seal: Seal | None = None, repeats: bool = False
+    ) -> None:
+        """``repeats``: it is asked the same few things all day, so that each is planned once, and not each time."""
         self.schema, self._seal = schema, seal
         self._url = url
         self._connect = {
@@ -140,6 +143,7 @@ class Database:
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
                 "timezone": "UTC",
                 "jit": "off",
+                "plan_cache_mode": "force_generic_plan" if repeats else "auto",
             },
         }
         self.engine: AsyncEngine = create_async_engine(

@@ -1,6 +1,7 @@
 """Who has the event loop: long computations give way every few milliseconds, and wait while timers fire."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SLICE_S = 0.002
-GIVE_WAY_S, GIVE_WAY_TIMES = 0.0005, 20  # to what is urgent, between two slices, at most
+GIVE_WAY_S, GIVE_WAY_TIMES = 0.001, 10  # to what is urgent, between two slices, at most
 
-_urgent = 0  # of this process, which has one loop
+_urgent = 0  # of this process
+_counting = threading.Lock()
 _ours: ContextVar[bool] = ContextVar("urgent", default=False)
 
 
@@ -20,13 +22,15 @@ _ours: ContextVar[bool] = ContextVar("urgent", default=False)
 def urgent() -> Iterator[None]:
     """What runs in here goes first: computations elsewhere wait between their slices, within a bound."""
     global _urgent
-    _urgent += 1
+    with _counting:
+        _urgent += 1
     mark = _ours.set(True)
     try:
         yield
     finally:
         _ours.reset(mark)
-        _urgent -= 1
+        with _counting:
+            _urgent -= 1
 
 
 async def gently(items: Iterable[T]) -> AsyncIterator[T]:
@@ -35,7 +39,7 @@ async def gently(items: Iterable[T]) -> AsyncIterator[T]:
     for item in items:
         yield item
         if time.monotonic() > until:
-            await _give_way()
+            await give_way(GIVE_WAY_TIMES)
             until = time.monotonic() + SLICE_S
 
 
@@ -48,9 +52,10 @@ async def let_go(things: list[Any]) -> None:
         things.pop()
 
 
-async def _give_way() -> None:
+async def give_way(times: int) -> None:
+    """To what is urgent, for so many times ``GIVE_WAY_S`` at most."""
     await asyncio.sleep(0)
-    for _ in range(GIVE_WAY_TIMES):
+    for _ in range(times):
         if not _urgent or _ours.get():
             return
         await asyncio.sleep(GIVE_WAY_S)

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -64,8 +64,8 @@ class Base:
     postgres: EmbeddedPostgres | None
     seal: Seal
 
-    def database(self, schema: str) -> Database:
-        return Database(self.url, schema, seal=self.seal)
+    def database(self, schema: str, repeats: bool = False) -> Database:
+        return Database(self.url, schema, seal=self.seal, repeats=repeats)
 
 
 @asynccontextmanager
@@ -111,12 +111,12 @@ async def _sample(clock: DatabaseClock, db: Database) -> None:
         clock.sample(await tx.scalar("SELECT clock_timestamp()"), asked_at, time.monotonic())
 
 
-def make_log(on: Base) -> Log:
+def make_log(on: Base, repeats: bool = False) -> Log:
     settings = on.settings
     if settings.log_url is None:
         alone = on.postgres is not None
         return PostgresLog(
-            on.database("log"), on.clock, settings.kafka_partitions, alone=alone, lease_s=settings.lease_s
+            on.database("log", repeats), on.clock, settings.kafka_partitions, alone=alone, lease_s=settings.lease_s
         )
     password = settings.kafka_sasl_password
     return KafkaLog(
@@ -183,7 +183,14 @@ async def run(
                 await _wait_until_migrated(db, service)
             settings = await _with_mail_key(settings, on)
             runtime = Runtime(settings, service, db, on.clock, on.ids, the_log)
-            parts.append(Part(runtime, member.assemble(runtime)))
+            apart = replace(
+                runtime,
+                service=member.service(),
+                db=on.database(service.card.name),
+                ids=Ids(on.clock),
+                log=make_log(on),
+            )
+            parts.append(Part(runtime, member.assemble(runtime), apart))
         runner = Runner(settings, parts, on.own)
         app = application(settings, parts, runner, Keys(on.own, on.clock, on.ids), on.ids, title)
         loop = asyncio.get_running_loop()
@@ -200,6 +207,12 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+def _apart(runtime: Runtime[Any], member: Member, on: Base) -> Runtime[Any]:
+    """The same for a thread of its own: connections belong to the event loop that made them."""
+    db = on.database(runtime.service.card.name, repeats=True)
+    return replace(runtime, service=member.service(), db=db, ids=Ids(on.clock), log=make_log(on, repeats=True))
 
 
 async def _with_mail_key(settings: Settings, on: Base) -> Settings:

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from shared import points, telemetry
+from shared import pace, points, telemetry
 from shared.db import from_json
 from shared.leases import Leases
 from shared.log import Neighbour, Record, partition_of
 from shared.outbox import BUCKETS
 from shared.runtime import Runtime
+
+PATIENCE = 200  # times ``pace.GIVE_WAY_S``
 
 
 def _name(bucket: int) -> str:
@@ -38,6 +40,7 @@ class Relay:
         epochs = await self._leases.renew(self._runtime.clock.now())
         if not epochs:
             return 0
+        await pace.give_way(PATIENCE)  # what fires now is told a little later
         log = self._runtime.log
         published = await (self._move(log, epochs) if isinstance(log, Neighbour) else self._send(epochs))
         if published:

@@ -1,11 +1,12 @@
 """What one service runs with: its parts, and how they wake each other."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from shared.aside import Wake
 from shared.batch import Input, Service, Work
 from shared.clock import Clock
 from shared.contracts.decision import Decision
@@ -18,6 +19,13 @@ S = TypeVar("S")
 
 
 @dataclass
+class Sleep:
+    """Until when the ticker means to sleep; None: it is about to look, or knows of no timer."""
+
+    until: datetime | None = None
+
+
+@dataclass
 class Runtime(Generic[S]):
     """Handed to every part of one service: worker, relay, ticker, routes."""
 
@@ -27,9 +35,10 @@ class Runtime(Generic[S]):
     clock: Clock
     ids: Ids
     log: Log
-    wake_relay: asyncio.Event = field(default_factory=asyncio.Event)
-    wake_ticker: asyncio.Event = field(default_factory=asyncio.Event)
-    wake_sender: asyncio.Event = field(default_factory=asyncio.Event)
+    wake_relay: Wake = field(default_factory=Wake)
+    wake_ticker: Wake = field(default_factory=Wake)
+    ticker_sleeps: Sleep = field(default_factory=Sleep)
+    wake_sender: Wake = field(default_factory=Wake)
     configurable: list[Any] = field(default_factory=list)  # every kind of resource that the routes serve
 
     @asynccontextmanager
@@ -40,7 +49,8 @@ class Runtime(Generic[S]):
             yield work
         if work.wrote_events:
             self.wake_relay.set()
-        if work.wrote_timers:
+        asleep = self.ticker_sleeps.until
+        if work.first_due is not None and (asleep is None or work.first_due < asleep):
             self.wake_ticker.set()
         self.wake_sender.set()
 

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from shared import telemetry
+from shared.aside import Wake, aside
 from shared.clock import SAMPLE_EVERY_S, DatabaseClock
 from shared.db import Database, Tx
 from shared.gate import Shortcut
@@ -28,11 +29,12 @@ from shared.relay import NAMES, Relay
 from shared.retention import Retention
 from shared.runtime import Runtime
 from shared.settings import Settings
-from shared.ticker import Ticker
+from shared.ticker import MANY, Ticker
 from shared.watch import Watch
 from shared.worker import Worker
 
 REST_S = 0.004  # of a relay between steps that are not full: under load more goes with each
+TICK_REST_S = 0.003  # of a ticker between rounds that are not large: a round costs the same for one timer as for ten
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
 
@@ -45,9 +47,10 @@ class Loop:
 
     name: str
     step: Callable[[], Awaitable[float]]
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: Wake = field(default_factory=Wake)
     close: Callable[[], Awaitable[None]] | None = None
     failed: Callable[[int], None] = lambda _times: None
+    apart: bool = False  # in a thread of its own, with nothing that belongs to another
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Part:
 
     runtime: Runtime[Any]
     assembly: Assembly
+    ticking: Runtime[Any]  # the same for the ticker's thread: wakes and is woken by the other, shares no connection
 
 
 Assemble = Callable[[Runtime[Any]], Assembly]
@@ -97,7 +101,13 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
                 worker.rebuild()
 
         loops.append(Loop(f"{name} worker", work, close=worker.stop, failed=failed))
-        loops.append(Loop(f"{name} ticker", Ticker(runtime).step, runtime.wake_ticker))
+        ticker = Ticker(part.ticking)
+
+        async def tick() -> float:
+            pause = await ticker.step()
+            return TICK_REST_S if 0 < ticker.fired < MANY else pause
+
+        loops.append(Loop(f"{name} ticker", tick, runtime.wake_ticker, ticker.stop, apart=True))
     loops.append(Loop(f"{name} retention", Retention(runtime).step))
     loops.append(Loop(f"{name} watch", Watch(runtime, worker).step))
 
@@ -135,7 +145,7 @@ class Runner:
             watched = group.create_task(self._until(died)) if died is not None else None
             api = group.create_task(server.serve(sockets=[listening]))
             await self._publish_left_over(relays)
-            running = [group.create_task(self._forever(loop), name=loop.name) for loop in loops]
+            running = [group.create_task(self._run(loop), name=loop.name) for loop in loops]
             publishing = [group.create_task(self._forever(loop), name=loop.name) for loop in relays]
             self.health.ready = True
             await self.stop.wait()
@@ -179,8 +189,15 @@ class Runner:
     async def _until(self, died: Awaitable[None]) -> None:
         await died
 
+    async def _run(self, loop: Loop) -> None:
+        if loop.apart:
+            await aside(loop.name, lambda: self._forever(loop))
+        else:
+            await self._forever(loop)
+
     async def _forever(self, loop: Loop) -> None:
         failures = 0
+        loop.wake.live_here()
         self.health.started(loop.name)
         try:
             while not self.stop.is_set():

@@ -1,9 +1,9 @@
 """The ticker fires timers: exactly once, never early, never on stale knowledge.
 
-A timer may fire when everything that stood in the log at its due time has been taken into account: the positions
-that this service's batches wrote (``progress``) have passed the end positions read at or after that time. Any replica
-may fire any timer, since both are shared. Knowledge that stays away is waited for, up to ``fire_grace``; then the
-timer fires, marked ``lagging``.
+A timer may fire when everything that stood in the log about its case at its due time has been taken into account: the
+positions that this service's batches wrote (``progress``) have passed the end positions read at or after that time,
+or nothing in between is about that case. Any replica may fire any timer, since both are shared. Knowledge that stays
+away is waited for, up to ``fire_grace``; then the timer fires, marked ``lagging``.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
 
 LANES = 2  # while one waits for the database, the other decides
-WORTH_LANES = 100  # timers of one round
+MANY = 100  # timers of one round: worth lanes, and what else the process does waits a little
+NEAR = 2_000  # unread records of a partition among which a case is looked for
 HELD_S = 0.005  # between looks at timers that wait for unread events, …
 PATIENCE = timedelta(seconds=1)  # … for so long; then less often
 
@@ -30,26 +31,41 @@ log = structlog.get_logger()
 
 
 class Freshness:
-    """Up to which instant each partition's knowledge is whole."""
+    """Up to which instant each partition's knowledge is whole, and what was unread at the last look."""
 
     def __init__(self, partitions: int, topics: Sequence[str]) -> None:
         self._topics = topics
         self._asked: dict[int, tuple[datetime, Positions]] = {}  # partition → an end to reach, and when it was read
+        self._unread: dict[int, tuple[Positions, Positions]] = {}  # partition → from where to where, at the last look
         self.until: dict[int, datetime] = {}
         self._all = range(partitions)
 
     def note(self, at: datetime, ends: Positions, progress: Positions) -> None:
         """Take in end positions read at ``at`` or later, and the progress read after them."""
+        self._unread = {}
         for partition in self._all:
             of = {(topic, partition): ends.get((topic, partition), 0) for topic in self._topics}
             if _reached(progress, of):
                 self.until[partition] = at
                 self._asked.pop(partition, None)
                 continue
+            self._unread[partition] = {key: progress.get(key, 0) for key in of}, of
             since, earlier = self._asked.setdefault(partition, (at, of))
             if _reached(progress, earlier):
                 self.until[partition] = since
                 self._asked[partition] = (at, of)
+
+    def near(self) -> dict[int, tuple[Positions, Positions]]:
+        """Partitions of which little was unread at the last look: from where to where."""
+        return {
+            partition: (since, until)
+            for partition, (since, until) in self._unread.items()
+            if sum(max(0, until[key] - since[key]) for key in until) <= NEAR
+        }
+
+    def nothing_known(self) -> None:
+        """The last look gave nothing."""
+        self._unread = {}
 
 
 def _reached(progress: Positions, ends: Positions) -> bool:
@@ -65,48 +81,80 @@ class Ticker:
         self._freshness = Freshness(runtime.log.partitions, self._card.consumes)
         self._started_at = runtime.clock.now()
         self._next: datetime | None = None  # when the earliest timer was due, as of the last look
-        self._more = False  # the last round fired: more is due, most likely
+        self.fired = 0  # in the last step
 
     async def step(self) -> float:
         """Fire what is due; gives how many seconds to sleep (0: there is more)."""
         settings, now = self._runtime.settings, self._runtime.clock.now()
-        if self._more:
-            self._more = await self._round(now) > 0
+        sleep = self._runtime.ticker_sleeps
+        if self.fired:  # more is due, most likely
+            self.fired = await self._round(now)
             return 0.0
+        sleep.until = None
         if self._next is None or self._next > now:
             async with self._runtime.db.reading() as tx:
                 self._next = await timers.next_due(tx)
         if self._next is None or self._next > now:
+            sleep.until = self._next
             left = (self._next - now).total_seconds() if self._next else settings.tick_s
             return max(0.0, min(left, settings.tick_s))
         since, self._next = self._next, None
-        self._more = await self._round(now) > 0
-        if self._more:
+        self.fired = await self._round(now)
+        if self.fired:
             return 0.0
         # Held until more has been read: at first every moment counts.
         return HELD_S if now - since < PATIENCE else settings.tick_s / 10
 
+    async def stop(self) -> None:
+        """In the thread that it ran in, where its connections belong."""
+        await self._runtime.log.stop()
+        await self._runtime.db.close()
+
     async def _round(self, now: datetime) -> int:
         """Fire the timers that have been due longest, by case in lanes side by side; gives how many."""
-        try:
-            ends = await self._runtime.log.end_positions(self._card.consumes)
-        except LogUnavailable:
-            ends = None  # what is known gets no fresher; the grace decides
-        async with self._runtime.db.reading() as tx:
-            if ends is not None:
-                self._freshness.note(now, ends, await inbox.progress(tx))
-            due = await timers.due(tx, now, LANES * self._runtime.settings.batch_size, self._may_fire(now))
-        if not due:
-            return 0
+        due = await self._due(now)
+        if len(due) < MANY:
+            return await self._fire(due, now)
         with pace.urgent():  # not before: what timers are held for is the reading that would have to wait
-            if len(due) < WORTH_LANES:
-                return await self._fire(due, now)
             async with asyncio.TaskGroup() as group:
                 lanes = [
                     group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
                     for lane in range(LANES)
                 ]
             return sum(lane.result() for lane in lanes)
+
+    async def _due(self, now: datetime) -> list[Fired]:
+        """What may fire: all that stood in the log when it came due is known, of its partition or of its case."""
+        log, limit = self._runtime.log, LANES * self._runtime.settings.batch_size
+        try:
+            ends = await log.end_positions(self._card.consumes)
+        except LogUnavailable:
+            ends = None  # what is known gets no fresher; the grace decides
+        async with self._runtime.db.reading() as tx:
+            if ends is None:
+                self._freshness.nothing_known()
+            else:
+                self._freshness.note(now, ends, await inbox.progress(tx))
+            may, near = self._may_fire(now), self._freshness.near()
+            found = await timers.due(tx, now, limit, may | dict.fromkeys(near, now))
+        partitions = [partition_of(each.case_id, log.partitions) for each in found]
+        asked = {str(e.case_id) for e, p in zip(found, partitions, strict=True) if p in near and not self._knows(e, p)}
+        since, until = ({key: at for each in near.values() for key, at in each[end].items()} for end in (0, 1))
+        try:
+            unread = await log.unread(since, until, asked) if asked else ()
+        except LogUnavailable:
+            unread = asked
+        due = []
+        for each, partition in zip(found, partitions, strict=True):
+            if self._knows(each, partition) or (partition in near and str(each.case_id) not in unread):
+                due.append(each)
+            elif partition in may and each.due_at <= may[partition]:
+                due.append(each._replace(lagging=True))
+        return due
+
+    def _knows(self, timer: Fired, partition: int) -> bool:
+        known = self._freshness.until.get(partition)
+        return known is not None and known >= timer.due_at
 
     def _may_fire(self, now: datetime) -> dict[int, datetime]:
         """For each partition the latest due time that may fire."""
@@ -144,18 +192,14 @@ class Ticker:
                 error = poison or "waits behind an earlier parked event of its case"
                 await parked.write(work.tx, [parked.of_timer(each, error) for each in aside], now)
                 log.error("parked timers", service=self._card.name, timers=len(aside), error=error)
-            marked = [self._mark(each) for each in taken if not aside or each not in aside]
-            if marked:
-                await work.fire(marked)
+            plain = [each for each in taken if each not in aside] if aside else taken
+            if plain:
+                await work.fire(plain)
         done = self._runtime.clock.now()
         lag = telemetry.FIRE_LAG.labels(self._card.name)
         for each in taken:
             lag.observe(max(0.0, (done - each.due_at).total_seconds()))
         return len(taken)
-
-    def _mark(self, fired: Fired) -> Fired:
-        known = self._freshness.until.get(partition_of(fired.case_id, self._runtime.log.partitions))
-        return fired._replace(lagging=True) if known is None or known < fired.due_at else fired
 
     async def _fire_singly(self, due: Sequence[Fired], now: datetime, first: Exception) -> int:
         log.warning("firing singly", service=self._card.name, timers=len(due), error=str(first)[:500])

@@ -9,8 +9,11 @@ from shared.db import Tx
 from shared.log import partition_of
 
 
-async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], partitions: int) -> bool:
-    """Apply changes of timers, each with its case, in order; at most two statements. True where one was set."""
+async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], partitions: int) -> datetime | None:
+    """Apply changes of timers, each with its case, in order; at most two statements.
+
+    Gives when the first of those that were set is due.
+    """
     wiped: set[UUID] = set()
     last: dict[tuple[UUID, str], tuple[UUID, SetTimer] | None] = {}
     for case_id, change in changes:
@@ -32,7 +35,7 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
         )
     kept = [each for _, each in sorted(last.items()) if each is not None]
     if not kept:
-        return False
+        return None
     await tx.send(
         "INSERT INTO timer (subject, step, due_at, case_id, partition, version) SELECT * FROM"
         " unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]), CAST(:due AS timestamptz[]),"
@@ -46,7 +49,7 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
         partitions=[partition_of(case_id, partitions) for case_id, _ in kept],
         versions=[timer.version for _, timer in kept],
     )
-    return True
+    return min(timer.due_at for _, timer in kept)
 
 
 async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) -> list[Fired]:

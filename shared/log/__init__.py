@@ -3,7 +3,7 @@
 ``tests/contract/`` holds both to it. Embedded mode uses ``postgres.py``, distributed mode ``kafka.py``.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -94,6 +94,13 @@ class Log(Protocol):
 
     async def end_positions(self, topics: Sequence[str]) -> Positions:
         """Where the next record of each partition will stand. Raises ``LogUnavailable`` after a bounded wait."""
+        ...
+
+    async def unread(self, since: Positions, until: Positions, keys: Collection[str]) -> Collection[str]:
+        """Which of the keys have records from ``since`` up to ``until``; where it cannot look by key, all of them.
+
+        Both name the same partitions. Raises ``LogUnavailable`` after a bounded wait.
+        """
         ...
 
     async def committed(self, group: str, topics: Sequence[str]) -> Positions:

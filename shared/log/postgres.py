@@ -5,7 +5,7 @@ An append takes its positions from the ``head`` row of a partition, locked until
 and become visible in order: a reader can never pass one whose transaction commits late.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
 from shared import leases, points
@@ -184,6 +184,25 @@ class PostgresLog:
                 topics=list(topics),
             )
         return {(topic, partition): position for topic, partition, position in rows}
+
+    async def unread(self, since: Positions, until: Positions, keys: Collection[str]) -> Collection[str]:
+        behind = [(*each, since[each], end) for each, end in until.items() if since[each] < end]
+        if not behind or not keys:
+            return ()
+        topics, partitions, starts, ends = zip(*behind, strict=True)
+        async with available(ANSWER_S), self._db.reading() as tx:
+            rows = await tx.records(
+                "SELECT DISTINCT r.key FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]),"
+                " CAST(:starts AS bigint[]), CAST(:ends AS bigint[])) AS p (topic, partition, start, until)"
+                " CROSS JOIN LATERAL (SELECT key FROM record WHERE topic = p.topic AND partition = p.partition"
+                " AND position >= p.start AND position < p.until AND key = ANY(CAST(:keys AS text[]))) r",
+                topics=topics,
+                partitions=partitions,
+                starts=starts,
+                ends=ends,
+                keys=list(keys),
+            )
+        return {key for (key,) in rows}
 
     async def committed(self, group: str, topics: Sequence[str]) -> Positions:
         async with transaction(self._db, ANSWER_S) as tx:

@@ -33,6 +33,7 @@ BARE_S = 10.0
 CLOCKS_A_CASE = 3
 FIRST_REPLY = timedelta(hours=1)
 SAMPLE = 300
+PARTS = ("on-time", "storm", "replan")
 KEY = "key_of_the_bench_0123456789"
 POSTGRES = {
     "track_commit_timestamp": "on",
@@ -50,6 +51,7 @@ class Row:
     unit: str
     target: str = ""
     holds: bool | None = None
+    ours: bool = False  # a limit that we chose ourselves: what it says is no requirement
 
 
 @dataclass
@@ -62,9 +64,9 @@ class Bench:
     urls: dict[str, str]
     rows: list[Row] = field(default_factory=list)
 
-    def note(self, name: str, figure: float, unit: str, at_most: float | None = None) -> None:
-        target = "" if at_most is None else f"≤ {at_most:g}"
-        row = Row(name, figure, unit, target, None if at_most is None else figure <= at_most)
+    def note(self, name: str, figure: float, unit: str, at_most: float | None = None, ours: bool = False) -> None:
+        target = "" if at_most is None else f"≤ {at_most:.4g}"
+        row = Row(name, figure, unit, target, None if at_most is None else figure <= at_most, ours)
         self.rows.append(row)
         print(f"  {name:<62} {figure:>10,.2f} {unit:<4} {target:>9} {_verdict(row)}", flush=True)
 
@@ -82,7 +84,10 @@ class Bench:
 
 
 def _verdict(row: Row) -> str:
-    return "" if row.holds is None else "holds" if row.holds else "MISSED"
+    if row.holds is None:
+        return ""
+    said = "holds" if row.holds else "missed" if row.ours else "MISSED"
+    return f"{said} (our own limit)" if row.ours else said
 
 
 def quantile(seconds: Sequence[float], percent: float) -> float:
@@ -195,14 +200,15 @@ async def on_time(bench: Bench, db: Database, seeder: Seeder, clocks: int) -> No
         found = await fired(db, first, last, count, last + timedelta(seconds=60))
         lags = [(at - due).total_seconds() for due, at in found]
         assert min(lags) >= 0, "early"
-        most = max(10.0, 3 * quantile(bare, 99))
-        bench.note(f"{A_SECOND} fires a second, {title}: lateness p50", quantile(lags, 50), "ms", 10)
+        most = 3 * quantile(bare, 99)
+        bench.note(f"{A_SECOND} fires a second, {title}: lateness p50", quantile(lags, 50), "ms")
         bench.note(
             f"{A_SECOND} fires a second, {title}: lateness p99",
             quantile(lags, 99),
             "ms",
             most,
         )
+        bench.note("… p99 against what is aimed at", quantile(lags, 99), "ms", 10, ours=True)
         bench.note("… p99 as a multiple of the bare ticker's", quantile(lags, 99) / quantile(bare, 99), "×", 3)
         if load is not None:
             assert load.wait(60), load.tail()
@@ -245,8 +251,8 @@ async def storm(bench: Bench, db: Database, seeder: Seeder, count: int) -> None:
         latest = max(latest, due)
         behind = max(behind, latest - due)
     bench.note(f"{count:,} due in one second: the last committed after", took, "s", 3)
-    bench.note("… out of order of due time by at most", behind.total_seconds() * 1000, "ms", 250)
-    bench.note("… an API call meanwhile p99", quantile(await answers, 99), "ms", 250)
+    bench.note("… out of order of due time by at most", behind.total_seconds() * 1000, "ms", 250, ours=True)
+    bench.note("… an API call meanwhile p99", quantile(await answers, 99), "ms", 250, ours=True)
     bench.note("memory of sla, most so far", bench.rss_mb("sla"), "MB", 200)
 
 
@@ -285,7 +291,7 @@ async def replanned(bench: Bench, db: Database, seeder: Seeder, cases: int) -> N
     bench.note("… of that, down", back - down, "s")
     found = await fired(db, first, first + timedelta(seconds=40), count, first + timedelta(seconds=200))
     lags = [(at - due).total_seconds() for due, at in found if (at - due).total_seconds() < back - down]
-    bench.note("… fires meanwhile, but for those while down: lateness p99", quantile(lags, 99), "ms", 250)
+    bench.note("… fires meanwhile, but for those while down: lateness p99", quantile(lags, 99), "ms", 250, ours=True)
 
 
 async def _seen(db: Database, cases: int | None) -> None:
@@ -304,7 +310,7 @@ async def _current(db: Database) -> bool:
         return bool(await tx.scalar("SELECT (SELECT max(version) FROM replan) = (SELECT version FROM configuration)"))
 
 
-async def measure(bench: Bench, clocks: int) -> None:
+async def measure(bench: Bench, clocks: int, parts: Sequence[str]) -> None:
     db = Database(bench.postgres.url, "sla")
     seeder = Seeder(bench.postgres.url, db)
     run_services(bench)
@@ -324,21 +330,24 @@ async def measure(bench: Bench, clocks: int) -> None:
     bench.note("clocks of a sample derived again: all equal", await seeder.recheck(sample, await now_of(db)), "")
     after = await idle_tick_ms(db)
     bench.note(f"an idle tick with {few * CLOCKS_A_CASE:,} open clocks", before, "ms")
-    bench.note(f"an idle tick with {clocks:,} open clocks", after, "ms", round(2 * before + 0.1, 2))
-    await on_time(bench, db, seeder, clocks)
-    await storm(bench, db, seeder, min(50_000, clocks))
-    await replanned(bench, db, seeder, touched)
+    bench.note(f"an idle tick with {clocks:,} open clocks", after, "ms", round(2 * before + 0.1, 2), ours=True)
+    if "on-time" in parts:
+        await on_time(bench, db, seeder, clocks)
+    if "storm" in parts:
+        await storm(bench, db, seeder, min(50_000, clocks))
+    if "replan" in parts:
+        await replanned(bench, db, seeder, touched)
     await db.close()
 
 
-def run(clocks: int) -> list[Row]:
+def run(clocks: int, parts: Sequence[str] = PARTS) -> list[Row]:
     """All of it; gives the rows."""
     folder = Path(tempfile.mkdtemp(prefix="tocsin-bench-"))
     folder.chmod(0o711)  # Postgres runs as another user where we are root
     bench = start(folder)
     print(f"\n{clocks:,} open clocks")
     try:
-        asyncio.run(measure(bench, clocks))
+        asyncio.run(measure(bench, clocks, parts))
     except BaseException:
         for program in bench.programs.values():
             print(f"--- {program.name}\n{program.tail()}")
@@ -354,7 +363,9 @@ def run(clocks: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure sla with very many open clocks.")
     parser.add_argument("--clocks", type=int, default=1_000_000)
-    rows = run(parser.parse_args().clocks)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    asked = parser.parse_args()
+    rows = run(asked.clocks, asked.only)
     print(json.dumps([{"name": row.name, "figure": row.figure, "unit": row.unit, "holds": row.holds} for row in rows]))
 
 

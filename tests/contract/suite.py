@@ -288,6 +288,15 @@ class LogContract:
         assert await log.end_positions(TOPICS) == nothing | {("contacts", 2): 8}
         assert await log.committed(GROUP, TOPICS) == nothing | {("contacts", 2): 5}
 
+    async def test_whose_records_are_between_two_positions_is_told_and_never_too_few(self, cluster, consumers):
+        log = await cluster.log()
+        await log.append(records(range(20), partition=1))
+        ends = {key: at for key, at in (await log.end_positions(TOPICS)).items() if key[1] == 1}
+        start = dict.fromkeys(ends, 0) | {("contacts", 1): 15}
+        found = set(await log.unread(start, ends, {"key-4", "key-5", "key-9"}))
+        assert {"key-5", "key-9"} <= found <= {"key-4", "key-5", "key-9"}, "one that cannot look by key tells of all"
+        assert set(await log.unread(ends, ends, {"key-5"})) <= {"key-5"}
+
     async def test_ends_can_be_asked_for_fifty_times_a_second(self, cluster, consumers):
         log = await cluster.log()
         await log.end_positions(TOPICS)

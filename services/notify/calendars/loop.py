@@ -15,6 +15,7 @@ from services.notify.store import calendars
 from services.notify.store.calendars import KEPT_FOR, Due
 from services.notify.store.configuration import SCHEDULE
 from shared import resources
+from shared.aside import Wake
 from shared.egress import Egress
 from shared.runtime import Runtime
 
@@ -37,7 +38,7 @@ class Calendars:
     """``wake`` is set when a schedule was written."""
 
     def __init__(self, runtime: Runtime[CaseState]) -> None:
-        self._runtime, self.wake = runtime, asyncio.Event()
+        self._runtime, self.wake = runtime, Wake()
         self._every = timedelta(seconds=runtime.settings.calendar_fetch_s)
         self._fetcher = Fetcher(Egress(runtime.settings.egress_allow))
 

@@ -7,7 +7,6 @@ breach that is not over yet; one that is over when we learn of it (kept late) is
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from services.sla.decide.derive import Kept, derive
 from services.sla.decide.standing import composed, next_step
 from services.sla.decide.telling import Teller, words
 from services.sla.model import Case, Clock, Firing, Gone, Opening, Promise
+from services.sla.model.changed import changed
 from services.sla.model.walk import Walk
 from shared.contracts.contacts import CustomerErased
 from shared.contracts.decision import Decision, Fired, Replan
@@ -49,29 +49,29 @@ def _on_event(case: Case, event: Event, now: datetime) -> Decision[Case]:
         opening = facts.erased(case.opening)
         said = words(opening, history.walk(opening, case.facts, case.folded))
         return _unchanged(
-            replace(case, opening=opening, words=said),
+            changed(case, opening=opening, words=said),
             "Identity and text were erased; clocks stay as they are.",
         )
     opened, fact = facts.opening(event), facts.fact(event)
     known = facts.added(case.facts, fact) if fact else case.facts
     if known is case.facts and (opened is None or case.opening is not None):
         return _unchanged(case, f"No clock depends on this {what}, or it is known already.")
-    case = replace(case, facts=known, opening=case.opening or opened)
+    case = changed(case, facts=known, opening=case.opening or opened)
     if case.opening is not None and len(case.facts) > history.MAX_FACTS:
         kept, folded = history.fold(case.opening, case.facts, case.folded)
-        case = replace(case, facts=kept, folded=folded)
+        case = changed(case, facts=kept, folded=folded)
     return _settled(case, now, f"{what} was taken into account")
 
 
 def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
     """The clocks as they should be, and what to tell of the difference to those that stand."""
-    case = replace(case, planned_with=case.configuration.version)
+    case = changed(case, planned_with=case.configuration.version)
     if case.opening is None:
         return _unchanged(case, f"{reason}; clocks wait for the contact that opened the case.")
     opened = case.opening
     walk = history.walk(opened, case.facts, case.folded)
     said = words(opened, walk)
-    case, teller = replace(case, words=said, owed=len(walk.open)), Teller(said, now)
+    case, teller = changed(case, words=said, owed=len(walk.open)), Teller(said, now)
     standing = {clock.id: clock for clock in case.clocks}
     after = {clock.id: clock for clock in case.clocks if is_final(clock, opened, case.folded)}
     for each in derive(case.case_id, opened, walk, case.configuration.as_of(now), kept(case)):
@@ -90,7 +90,7 @@ def _settled(case: Case, now: datetime, reason: str) -> Decision[Case]:
                 after[left.id] = left
     told = f"{len(teller.events)} events about its clocks" if teller.events else "no clock changed"
     return Decision(
-        replace(case, clocks=_in_order(after.values()), gone=gone),
+        changed(case, clocks=_in_order(after.values()), gone=gone),
         Because(text=f"{reason}; {told}."),
         tuple(teller.events),
         tuple(teller.timers),
@@ -146,7 +146,7 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
     after = teller.announce(clock, told, fired.lagging)
     following = next_step(after)
     return Decision(
-        replace(case, clocks=tuple(after if each.id == clock.id else each for each in case.clocks)),
+        changed(case, clocks=tuple(after if each.id == clock.id else each for each in case.clocks)),
         after.because,
         tuple(teller.events),
         () if following is None else (following,),

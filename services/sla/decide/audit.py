@@ -1,7 +1,9 @@
 """Clocks re-checked: each deadline counted again from what its row says, and all of them derived again. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from services.sla.calendar import business_between
@@ -15,6 +17,8 @@ from shared.contracts.words import ClockState, Metric
 
 # Versions of what counts alike, and what only says so, do not make a clock another one.
 COMPARED = tuple(name for name in Clock.__slots__ if name not in ("because", "libraries", "version", "announced"))
+
+Calendars = Mapping[tuple[str, int], Calendar]  # by name and version
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,15 @@ def today(case: Case, now: datetime) -> dict[UUID, Derived]:
     return {each.id: each for each in found}
 
 
-def audit(case: Case, now: datetime, planning: bool = False) -> list[Finding]:
+def audit(
+    case: Case, now: datetime, planning: bool = False, calendars: Calendars = MappingProxyType({})
+) -> list[Finding]:
     """Every clock of the case that stands otherwise than its facts say, or than its own row adds up to.
 
     ``planning``: a re-plan is under way, so cases that were not planned with this configuration may wait for it.
+    ``calendars``: in those old versions that clocks name and the configuration no longer holds.
     """
-    found = {clock.id: text for clock in case.clocks if (text := _miscounted(clock, case))}
+    found = {clock.id: text for clock in case.clocks if (text := _miscounted(clock, case, calendars))}
     standing = {clock.id: clock for clock in case.clocks}
     if case.opening is None or (planning and case.planned_with != case.configuration.version):
         return [_finding(standing[clock_id], text) for clock_id, text in found.items()]
@@ -92,12 +99,17 @@ def audit(case: Case, now: datetime, planning: bool = False) -> list[Finding]:
     return [_finding(standing[clock_id], text) for clock_id, text in found.items()]
 
 
-def _miscounted(clock: Clock, case: Case) -> str:
+def counted_with(clock: Clock, case: Case) -> Calendar | None:
+    """The calendar in the version that the clock names, where the configuration holds it."""
+    name, version = clock.terms.calendar, clock.terms.calendar_version
+    found = BUILT_IN if version == BUILT_IN.version else case.configuration.calendar(name, version)
+    return found if found is not None and found.version == version else None
+
+
+def _miscounted(clock: Clock, case: Case, calendars: Calendars) -> str:
     """Other time zone data count otherwise, and what was promised with the old ones stays."""
-    calendar = case.configuration.calendar(clock.terms.calendar, clock.terms.calendar_version)
-    if clock.terms.calendar_version == BUILT_IN.version:
-        calendar = BUILT_IN
-    if calendar is None or calendar.version != clock.terms.calendar_version:
+    calendar = counted_with(clock, case) or calendars.get((clock.terms.calendar, clock.terms.calendar_version))
+    if calendar is None:
         return f"calendar {clock.terms.calendar} is not there in the version it was counted with"
     due = recounted(clock, calendar)
     if clock.libraries != case.configuration.libraries or due == clock.due_at:

@@ -55,13 +55,15 @@ def derive(
     chosen = _Choice(opened, contexts, configuration)
     found: list[Derived] = []
     for span in (*walk.spans, *walk.open.values()):
+        if walk.placed_known_at is None and span.metric is not Metric.UNASSIGNED and not kept:
+            continue  # policies look at team and priority; until they are known `unassigned` runs
         clock_id = identity(case_id, span.metric, span.instance)
         if span.metric is Metric.UNASSIGNED:
             promises: list[tuple[datetime, Promise | None]] = [(span.started_at, UNASSIGNED)]
         elif clock_id in kept:
             promises = [kept[clock_id]]
         elif walk.placed_known_at is None:
-            continue  # policies look at team and priority; until they are known `unassigned` runs
+            continue
         else:
             promises = chosen.promises(span, max(span.known_at, walk.placed_known_at))
         clock = _clock(clock_id, span, promises, walk.statuses, _team(contexts, span))

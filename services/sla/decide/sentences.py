@@ -12,6 +12,7 @@ from services.sla.model import Calendar, Clock, Pause
 from services.sla.model.metrics import RULES
 from shared.contracts import duration
 from shared.contracts.envelope import Because
+from shared.contracts.trusted import trusted
 from shared.contracts.words import ClockState
 
 MAX_DAYS_TOLD = 6  # a derivation tells this many days one by one
@@ -38,7 +39,7 @@ def amount(length: timedelta, calendar: str) -> str:
 def because(clock: Clock, why: str = "") -> Because:
     """The state of a clock as one sentence, with the facts it stands on. ``why``: it ended."""
     facts = _facts(clock)
-    return Because(text=_text(clock, why), facts=facts | {"ended": why} if why else facts)
+    return trusted(Because, text=_text(clock, why), facts=facts | {"ended": why} if why else facts)
 
 
 def broken(metric: str, said: str) -> str:

@@ -1,12 +1,12 @@
 """How a clock stands: what follows from the facts, together with what was announced. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from services.sla.decide.derive import Derived
 from services.sla.decide.sentences import because
 from services.sla.model import Case, Clock, Firing, Gone, Level
+from services.sla.model.changed import changed
 from shared.contracts.decision import SetTimer
 from shared.contracts.words import ClockState
 
@@ -69,7 +69,7 @@ def composed(case: Case, derived: Derived, was: Clock | None, trust: bool = True
         version=told.version,
         announced=told.announced,
     )
-    return replace(clock, because=because(clock, derived.why))
+    return changed(clock, because=because(clock, derived.why))
 
 
 def _same_inputs(derived: Derived, was: Clock) -> bool:

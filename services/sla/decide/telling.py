@@ -8,11 +8,13 @@ from services.sla.decide import firing, history
 from services.sla.decide.firing import Announcement
 from services.sla.decide.standing import next_step
 from services.sla.model import Clock, Opening
+from services.sla.model.changed import changed
 from services.sla.model.walk import Walk
 from shared.contracts import clocks as events
 from shared.contracts import duration
 from shared.contracts.decision import CancelTimer, SetTimer
 from shared.contracts.envelope import Because, EventData
+from shared.contracts.trusted import trusted
 from shared.contracts.words import ClockState, Priority
 
 _ENDS: dict[ClockState, type[events.ClockMet] | type[events.ClockCancelled] | type[events.ClockWithdrawn]] = {
@@ -47,7 +49,8 @@ def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
 def words(opened: Opening, walk: Walk) -> events.CaseSummary:
     """What a message says of the case, as it is known now."""
     last = next(reversed(history.contexts(walk)), None)
-    return events.CaseSummary(
+    return trusted(
+        events.CaseSummary,
         number=opened.number,
         subject=opened.subject,
         excerpt=opened.excerpt,
@@ -62,11 +65,12 @@ def words(opened: Opening, walk: Walk) -> events.CaseSummary:
     )
 
 
-def said(clock: Clock) -> dict[str, Any]:
-    """What every event says of its clock."""
+def said(clock: Clock, occurred_at: datetime) -> dict[str, Any]:
+    """What every event says of its clock, in the order of its fields."""
     terms = clock.terms
     return {
         "case_id": clock.case_id,
+        "occurred_at": occurred_at,
         "clock_id": clock.id,
         "metric": clock.metric,
         "instance": clock.instance,
@@ -104,7 +108,7 @@ class Teller:
         if was.state is ClockState.WITHDRAWN:
             return was
         text = f"This {was.metric.replace('_', ' ')} clock was none: what we learned later shows that nothing was owed."
-        new = replace(
+        new = changed(
             was,
             state=ClockState.WITHDRAWN,
             ended_at=self._now,
@@ -118,21 +122,20 @@ class Teller:
     def tell(self, clock: Clock, kind: type[events.ClockEvent]) -> Clock:
         """Add one event about the clock, and give the clock with its new version."""
         breach = kind is events.ClockBreached
-        clock = replace(clock, version=clock.version + 1, announced=clock.announced or breach)
-        fields = said(clock)
-        fields["occurred_at"] = self._occurred_at(clock, kind)
+        clock = changed(clock, version=clock.version + 1, announced=clock.announced or breach)
+        fields = said(clock, self._occurred_at(clock, kind))
         if kind in _ENDS.values():
             fields["breached"] = clock.breached_at is not None
         if breach:
-            fields["fired_at"], fields["summary"] = self._now, self._words
-        self.events.append(kind.model_validate(fields))
+            fields |= {"fired_at": self._now, "lagging": False, "summary": self._words}
+        self.events.append(trusted(kind, **fields))
         return clock
 
     def announce(self, clock: Clock, told: Announcement, lagging: bool) -> Clock:
         """The same of a timer that came due, which changes the clock."""
-        clock = replace(clock, **self._announced(clock, told), version=clock.version + 1, announced=True)
+        clock = changed(clock, **self._announced(clock, told), version=clock.version + 1, announced=True)
         because = firing.because(told, clock.because.facts, lagging, self._now)
-        fields = said(clock) | told.more | {"occurred_at": told.at, "because": because, "lagging": lagging}
+        fields = said(clock, told.at) | told.more | {"because": because, "lagging": lagging}
         fields |= {"fired_at": self._now, "summary": self._words}
         self.events.append(told.kind.model_validate(fields))
         return clock

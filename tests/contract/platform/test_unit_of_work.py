@@ -1,7 +1,7 @@
 """Inbox, outbox, timers and parking, on a real Postgres and its log, with a toy service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -131,6 +131,9 @@ class Stale:
             raise LogUnavailable("away")
         return self._ends
 
+    async def unread(self, since: Positions, until: Positions, keys: Collection[str]) -> Collection[str]:
+        return keys
+
 
 async def test_a_timer_fires_once_when_it_is_due_and_never_before(
     runtime: Runtime[Toy], worker: Worker, clock: ManualClock
@@ -169,6 +172,22 @@ async def test_nothing_fires_while_its_reply_waits_in_the_log(
     assert await seen(runtime, CASES[0]) == ["timer 5"]
     await until_read(worker.step, 1)
     await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "cancel"]
+
+
+async def test_a_timer_waits_for_what_is_said_of_its_own_case_and_for_nothing_else(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock
+) -> None:
+    await post(runtime, (CASES[0], "timer 5"), (CASES[1], "timer 5"))
+    await until_read(worker.step, 2)
+    clock.advance(timedelta(seconds=6))
+    others = [runtime.ids.new() for _ in range(40)]
+    await post(runtime, (CASES[0], "cancel"), *((case, "waits") for case in others))
+    await Ticker(runtime).step()
+    assert await seen(runtime, CASES[0]) == ["timer 5"]
+    assert await seen(runtime, CASES[1]) == ["timer 5", "fired"]
+    await until_read(worker.step, 41)
+    await Ticker(runtime).step()
     assert await seen(runtime, CASES[0]) == ["timer 5", "cancel"]
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from services.sla.decide import policies
 from services.sla.store import SlaStore
 from services.sla.store.audit import audited
 from services.sla.store.effective import LOOK_EVERY_S, TakingEffect
@@ -323,3 +324,18 @@ class TestAudit:
         assert await found() == []
         await sla.run("UPDATE clock SET due_at = due_at + interval '1 minute' WHERE metric = 'first_reply'")
         assert (await found())[0].startswith("due_at is")
+
+    async def test_it_counts_by_the_calendar_that_a_clock_names_also_where_only_the_tables_hold_that_version(
+        self, sla: Sla, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(policies, "MAX_EDITIONS", 1)  # stands for thousands of edits
+        await sla.put("/v1/calendars/dublin", DUBLIN)
+        await sla.put("/v1/policies/p", policy(target("first_reply", "PT2H", calendar="dublin")))
+        await opened(sla)
+        before = await sla.rows("SELECT due_at FROM clock WHERE calendar = 'dublin'")
+        assert len(before) == 1
+        edited: dict[str, Any] = {**DUBLIN, "weekly": {"fri": [["09:00", "10:00"]]}}
+        await sla.put("/v1/calendars/dublin", edited, 200)
+        store = cast(SlaStore, sla.runtime.service.store)
+        found = [each.text async for *_, some in audited(sla.db, store, sla.clock) for each in some]
+        assert not any("counted" in text for text in found), "its own deadline adds up"
