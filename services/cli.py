@@ -21,6 +21,7 @@ from services.config_files.cli import files_app
 from services.demo import story
 from services.sla.store import SlaStore
 from services.sla.store.audit import audited
+from services.watch.cli import watch
 from shared import ledger as ledger_lines
 from shared import migrate as migrations
 from shared import parked as parked_events
@@ -43,6 +44,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(parked_app, name="parked")
 app.add_typer(sla_app, name="sla")
 app.add_typer(files_app)
+app.command()(watch)
 
 BY_NAME = {member.service().card.name: member for member in embedded.MEMBERS}
 Service = Annotated[str, typer.Argument(help=f"One of {', '.join(BY_NAME)}")]

@@ -1,5 +1,6 @@
 """Where identifiers are made. UUIDv7: ordered by time, so indexes stay compact. Seeded in tests."""
 
+import base64
 import os
 import random
 import secrets
@@ -39,6 +40,11 @@ class Ids:
             places = range(0, len(block), _NOISE_BYTES)
             self._noise = [int.from_bytes(block[place : place + _NOISE_BYTES], "big") >> 6 for place in places]
         return self._noise.pop()
+
+
+def webhook_secret() -> str:
+    """A secret that signs webhooks, as Standard Webhooks writes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def secret(prefix: str) -> str:

@@ -15,10 +15,11 @@ PREFIX = "TOCSIN_"
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """``TOCSIN_X_FILE`` gives the value of ``x`` from a file."""
+    """``<prefix>X_FILE`` gives the value of ``x`` from a file."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        prefix = self.settings_cls.model_config.get("env_prefix", PREFIX)
+        path = os.environ.get(f"{prefix}{field_name.upper()}_FILE")
         return (Path(path).read_text().strip() if path else None), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -26,7 +27,22 @@ class _SecretFiles(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Settings(BaseSettings):
+class FromEnvironment(BaseSettings):
+    """Settings from the environment, each also from a file."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class Settings(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Where things are
@@ -140,14 +156,3 @@ class Settings(BaseSettings):
     @property
     def fire_grace(self) -> timedelta:
         return timedelta(seconds=self.fire_grace_s)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _SecretFiles(settings_cls)

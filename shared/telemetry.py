@@ -32,6 +32,7 @@ DELIVERIES = Counter("tocsin_deliveries_total", "Attempts to deliver a message",
 REDACTIONS = Counter("tocsin_redactions_total", "Things masked in what came in", ["kind"])
 UNMATCHED = Counter("tocsin_activities_unmatched_total", "Activities that waited for a contact that never came")
 WEBHOOKS = Counter("tocsin_webhooks_total", "Webhooks that came in, by what became of them", ["source", "outcome"])
+PAGES = Gauge("tocsin_pages", "Pages that stand: open, acknowledged, or exhausted, which nobody heard", ["state"])
 PROBLEMS = Gauge("tocsin_problems", "What is configured but cannot work, as GET /v1/problems lists it", ["kind"])
 ON_CALL_GAP = Gauge("tocsin_on_call_gap_seconds", "Until nobody is on call; no sample where that is far", ["schedule"])
 OVER_BUDGET = Counter("tocsin_mails_over_budget_total", "Mails kept as automatic: their sender sends too many")

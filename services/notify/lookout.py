@@ -7,8 +7,10 @@ import structlog
 
 from services.notify.model import CaseState
 from services.notify.oncall.problems import Outside, Trouble, problems
+from services.notify.store import reads
 from services.notify.store.configuration import build
 from shared import resources, telemetry
+from shared.contracts.words import PageState
 from shared.runtime import Runtime
 from shared.settings import Settings
 
@@ -35,6 +37,10 @@ class Lookout:
     async def step(self) -> float:
         """Look, where it is time; gives how long to sleep."""
         now = self._runtime.clock.now()
+        async with self._runtime.db.reading() as tx:
+            pages = await reads.standing(tx)
+        for state in (PageState.OPEN, PageState.ACKNOWLEDGED, PageState.EXHAUSTED):
+            telemetry.PAGES.labels(state).set(pages.get(state, 0))
         if self._looked_at is not None and now < self._looked_at + EVERY:
             return LOOK_S
         self._looked_at = now

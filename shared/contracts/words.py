@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+WATCHER = "tocsin-watch"  # the source of the watcher's own contacts, and the team that they go to: counted nowhere
+
 
 class Channel(StrEnum):
     EMAIL = "email"

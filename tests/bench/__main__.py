@@ -11,14 +11,15 @@ import re
 import signal
 import statistics
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import aiohttp
 import uvloop
 
-from tests.bench import accept
+from tests.bench import accept, notify
 from tests.bench.accept import bodies
+from tests.bench.figures import quantile
 from tests.bench.wire import flood
 from tests.chaos import crews
 from tests.chaos.judge import ledger
@@ -137,12 +138,6 @@ def until_quiet(stack: Stack, tocsin: Client) -> None:
     until(nothing_in_flight, QUIET_WITHIN_S, "everything accepted has gone through")
 
 
-def quantile(seconds: Sequence[float], percent: int) -> float:
-    """In milliseconds."""
-    ordered = sorted(seconds)
-    return 1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
-
-
 def measure(stack: Stack, rounds: int) -> Figures:
     """The median of every figure."""
     tocsin, port = stack.client(), free_port()
@@ -167,7 +162,11 @@ def main() -> None:
     parser.add_argument("--kafka", action="store_true", help="the four services apart, on a real Kafka")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accept", action="store_true", help="only how fast intake accepts, by itself")
-    arguments = parser.parse_args()
+    parser.add_argument("--notify", action="store_true", help="only from a deadline to a receiver; Alertmanager beside")
+    arguments, _ = parser.parse_known_args()
+    if arguments.notify:
+        notify.main()
+        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
     rows = accept.measure(arguments.rounds)
     print(f"\nintake alone, medians of {arguments.rounds} rounds")

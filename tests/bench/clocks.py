@@ -11,7 +11,6 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from shared import timers
 from shared.db import Database
 from shared.embedded import EmbeddedPostgres
 from tests.bench.bare_ticker import lateness
+from tests.bench.figures import quantile
 from tests.bench.seeding import Opened, Seeder
 from tests.e2e.client import until
 from tests.e2e.programs import Program, free_port, python
@@ -88,12 +88,6 @@ def _verdict(row: Row) -> str:
         return ""
     said = "holds" if row.holds else "missed" if row.ours else "MISSED"
     return f"{said} (our own limit)" if row.ours else said
-
-
-def quantile(seconds: Sequence[float], percent: float) -> float:
-    """In milliseconds."""
-    ordered = sorted(seconds)
-    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def start(folder: Path) -> Bench:

@@ -50,6 +50,7 @@ class Stack:
             "TOCSIN_SLACK_API_URL": self.sinks.slack_url,
             "TOCSIN_SMTP_URL": self.sinks.smtp_url,
             "TOCSIN_RATE_LIMIT": "1000000",
+            "TOCSIN_EGRESS_ALLOW": "127.0.0.1",  # the stand-ins
             **self._settings,
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from shared.contracts.words import WATCHER
 from shared.db import Tx
 
 COLUMNS = {"reason": "reason", "channel": "channel", "source": "source"}
@@ -14,12 +15,14 @@ COLUMNS = {"reason": "reason", "channel": "channel", "source": "source"}
 async def contacts(tx: Tx, since: datetime, until: datetime, zone: str, by: str, groups: int) -> Sequence[Row[Any]]:
     """Counts by day of the zone and by group, the biggest groups by name and the rest of them together.
 
-    ``named`` is false for the rest. Mail that a machine wrote does not count. ``cases``: how many of them opened one.
+    ``named`` is false for the rest. Mail that a machine wrote, and the watcher's own contacts, do not count. ``cases``:
+    how many of them opened one.
     """
     column = COLUMNS[by]
     return await tx.rows(
         f"WITH found AS (SELECT CAST(timezone(:zone, occurred_at) AS date) AS day, {column} AS name, opened_case"
-        " FROM contact WHERE occurred_at >= :since AND occurred_at < :until AND automated IS NULL),"
+        " FROM contact WHERE occurred_at >= :since AND occurred_at < :until AND automated IS NULL"
+        " AND source IS DISTINCT FROM :watcher),"
         " biggest AS (SELECT name FROM found GROUP BY name ORDER BY count(*) DESC, name NULLS LAST LIMIT :groups),"
         " grouped AS (SELECT day, f.opened_case, EXISTS (SELECT 1 FROM biggest b WHERE b.name IS NOT DISTINCT FROM"
         " f.name) AS named, f.name FROM found f)"
@@ -30,6 +33,7 @@ async def contacts(tx: Tx, since: datetime, until: datetime, zone: str, by: str,
         until=until,
         zone=zone,
         groups=groups,
+        watcher=WATCHER,
     )
 
 

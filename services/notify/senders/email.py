@@ -1,13 +1,11 @@
 """Email: plain text and HTML in sentences, threaded by a constant subject and References, marked as automatic."""
 
 import ssl
-from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
 from html import escape
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
@@ -16,37 +14,9 @@ from services.notify.model.commands import Outcome
 from services.notify.model.specs import EmailSpec
 from services.notify.senders import Parcel
 from shared.contracts.mailids import message_id
+from shared.smtp import server_of
 
 LAST_WORDS = "This stops when the customer is answered."
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """From ``smtp://user:password@host:port?starttls=never`` or ``smtps://…``."""
-
-    host: str
-    port: int
-    tls: bool
-    starttls: bool | None  # None: where the server offers it
-    user: str | None
-    password: str | None
-
-
-def server_of(url: str) -> Server:
-    """Raises ``ValueError`` saying what to write."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError("SMTP_URL: write smtp://user:password@host:port or smtps://…")
-    starttls = {"never": False, "always": True}.get(parse_qs(parts.query).get("starttls", [""])[0])
-    tls = parts.scheme == "smtps"
-    return Server(
-        parts.hostname,
-        parts.port or (465 if tls else 587 if parts.username else 25),
-        tls,
-        False if tls else starttls,
-        unquote(parts.username) if parts.username else None,
-        unquote(parts.password) if parts.password else None,
-    )
 
 
 class EmailSender:

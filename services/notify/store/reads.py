@@ -178,6 +178,14 @@ async def troubled(tx: Tx) -> Sequence[Row[Any]]:
     )
 
 
+async def standing(tx: Tx) -> dict[str, int]:
+    """How many pages stand, by state."""
+    rows = await tx.rows(
+        "SELECT state, count(*) AS pages FROM page WHERE state <> 'resolved' GROUP BY state ORDER BY state"
+    )
+    return {row.state: row.pages for row in rows}
+
+
 async def doubtful(tx: Tx, now: datetime, since: timedelta) -> Sequence[Row[Any]]:
     """Messages that may have arrived twice or not at all, lately."""
     return await tx.rows(

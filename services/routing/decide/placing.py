@@ -12,22 +12,28 @@ from services.routing.model import RULES, Assignment, Canary, CaseState, Configu
 from services.routing.model.trials import Enrolment
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because
+from shared.contracts.words import WATCHER, Priority
+
+_TO_THE_WATCHER = Because(text="A contact of the watcher goes to the watcher's own team, whatever the rules say")
 
 
 def by_rules(state: CaseState, contact: ContactReceived, facts: ContactFacts, now: datetime) -> Decided:
     configuration = state.configuration
-    # What is imported is no live case: it is placed by the active version, and no trial counts it.
-    running = configuration.canary if not contact.history else None
+    # What is imported, or the watcher's own, is no live case: the active version places it, and no trial counts it.
+    aside = contact.history or contact.source == WATCHER
+    running = configuration.canary if not aside else None
     canary = running if running and running.takes(state.case_id) else None
     ruleset = canary.ruleset if canary else configuration.ruleset
     found = rules.match(ruleset, facts)
+    if contact.source == WATCHER:  # matched all the same: what hangs for others hangs for the watcher
+        found = Match(None, WATCHER, Priority.LOW, (), _TO_THE_WATCHER)
     # An imported contact is placed when it came, so that its clocks are computed as if it had been routed then.
     at = min(contact.occurred_at, now) if contact.history else now
     made = Assignment(
         found.team, found.priority, found.tags, ruleset.version, found.rule, _because(found, canary), at, RULES,
         found.skills, found.language,
     )  # fmt: skip
-    enrolled = () if contact.history else _enrolled(configuration, canary, found.rule is None, now)
+    enrolled = () if aside else _enrolled(configuration, canary, found.rule is None, now)
     return place(replace(state, enrolled=enrolled), made, history=contact.history)
 
 

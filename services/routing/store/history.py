@@ -6,6 +6,7 @@ from uuid import UUID
 
 from services.routing.lab.backtest import Past
 from services.routing.rules.facts import stored
+from shared.contracts.words import WATCHER
 from shared.db import Database, from_json
 
 _FINE = 1_000_000  # of a sample: parts of a million
@@ -20,15 +21,15 @@ async def history(
     """A page, newest first, by two short statements that only read; and where the next begins, None at the end.
 
     ``sample`` is the share of cases by a stable hash of their ids. Erased contacts are left out: nobody can say any
-    more how they would be routed. A case broke a promise where a clock of it but ``unassigned`` breached; it is not
-    known yet where none has ended.
+    more how they would be routed; so are the watcher's own. A case broke a promise where a clock of it but
+    ``unassigned`` breached; it is not known yet where none has ended.
     """
     last_at, last_case = before or (until or _END, UUID(int=0))
     async with db.reading() as tx:
         rows = await tx.records(
             "SELECT k.case_id, k.at, CAST(k.facts AS text), a.team, a.priority"
             " FROM contact k LEFT JOIN assignment a ON a.case_id = k.case_id"
-            " WHERE NOT k.erased"
+            " WHERE NOT k.erased AND k.facts ->> 'source' IS DISTINCT FROM :watcher"
             " AND k.at >= :since AND (k.at, k.case_id) < (:last_at, :last_case)"  # nothing optional: an index's range
             f"{_SAMPLED if sample < 1 else ''} ORDER BY k.at DESC, k.case_id DESC LIMIT :limit",
             since=since or _BEGINNING,
@@ -36,6 +37,7 @@ async def history(
             last_case=last_case,
             share=round(sample * _FINE),
             fine=_FINE,
+            watcher=WATCHER,
             limit=limit,
         )
         ended = await tx.records(

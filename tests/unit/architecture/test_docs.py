@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.routes import documents
+from services.watch.settings import WATCH_PREFIX, WatchSettings
 from shared.settings import PREFIX, Settings
 from tests.unit.architecture.source import ROOT, modules
 
@@ -46,6 +47,7 @@ def test_every_make_target_that_is_named_exists(doc: Path) -> None:
 @pytest.mark.parametrize("doc", DOCS, ids=name)
 def test_every_setting_that_is_named_exists(doc: Path) -> None:
     settings = {PREFIX + field.upper() for field in Settings.model_fields}
+    settings |= {WATCH_PREFIX + field.upper() for field in WatchSettings.model_fields}
     named = set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", doc.read_text()))
     assert {setting for setting in named if setting.removesuffix("_FILE") not in settings} == set()
 

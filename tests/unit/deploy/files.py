@@ -54,11 +54,12 @@ def metrics_in(text: str) -> set[str]:
 
 def metrics_we_have() -> set[str]:
     """Names as Prometheus sees them, of everything that the code measures."""
+    from services.watch import metrics as of_the_watcher
     from shared import telemetry  # registers them
 
     assert telemetry.PARKED
     found = set()
-    for metric in REGISTRY.collect():
+    for metric in [*REGISTRY.collect(), *of_the_watcher.REGISTRY.collect()]:
         if metric.name.startswith("tocsin_"):
             suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])
             found |= {metric.name + suffix for suffix in suffixes}

@@ -18,7 +18,7 @@ EXPRESSIONS = [rule["expr"] for rule in ALERTS] + [
 ]
 MEASURED = (telemetry.FIRE_LAG, telemetry.CONSUMER_LAG, telemetry.OUTBOX_AGE, telemetry.PARKED,
             telemetry.EVENTS_HANDLED, telemetry.STEP_FAILURES, telemetry.DELIVERIES,
-            telemetry.HTTP_DURATION, telemetry.PROBLEMS, telemetry.ON_CALL_GAP)  # fmt: skip
+            telemetry.HTTP_DURATION, telemetry.PROBLEMS, telemetry.ON_CALL_GAP, telemetry.PAGES)  # fmt: skip
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -44,6 +44,9 @@ def test_what_a_person_must_know_of_has_an_alert() -> None:
         "consumer_lag_events",
         "fire_lag_seconds",
         "deliveries_total",
+        "on_call_gap_seconds",
+        'pages{state="exhausted"}',
+        "watch_last_success_timestamp_seconds",
     ):
         assert f"tocsin_{metric}" in asked
     assert 'service="routing", topic="contacts"' in asked  # cases that have no team

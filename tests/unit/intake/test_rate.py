@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.contracts.words import WATCHER
 from tests.unit.intake.conftest import Intake
 
 PATH = "/v1/contact-rate"
@@ -61,6 +62,12 @@ async def test_a_machines_mail_is_no_contact_of_a_customer(intake: Intake) -> No
     await intake.mail("From: a@b.example\r\nAuto-Submitted: auto-replied\r\nSubject: Out of office\r\n\r\nAway.")
     found = await intake.get(PATH, **{"from": "2026-11-23", "until": "2026-11-23"})
     assert found["contacts"] == 0
+
+
+async def test_the_watchers_contact_is_no_contact_of_a_customer(intake: Intake) -> None:
+    await intake.batch([{"subject": "w", "source": WATCHER, "occurred_at": "2026-11-20T10:00:00Z"}])
+    found = await intake.get(PATH, **{"from": "2026-11-20", "until": "2026-11-20", "by": "source"})
+    assert (found["contacts"], found["groups"]) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from services.notify.model.specs import AnyDestination, ConsoleSpec, EmailSpec, 
 from services.notify.senders import Parcel
 from services.notify.senders.answers import LONGEST_WAIT, of_status, waiting
 from services.notify.senders.console import ConsoleSender
-from services.notify.senders.email import EmailSender, server_of
+from services.notify.senders.email import EmailSender
 from services.notify.senders.posting import Poster
 from services.notify.senders.slack import SlackSender
 from services.notify.senders.webhook import WebhookSender
 from shared.clock import SystemClock
 from shared.egress import Egress
+from shared.smtp import server_of
 from tests.stand_ins.slack import Slack
 from tests.stand_ins.smtp import Mail, Mode
 from tests.unit.notify.given import CASE, World, breached, configuration

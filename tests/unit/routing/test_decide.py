@@ -20,7 +20,7 @@ from shared.contracts.contacts import CaseActivity, CaseMerged, ContactReceived,
 from shared.contracts.decision import Decision, Fired, Replan
 from shared.contracts.envelope import Because, EventData
 from shared.contracts.pages import HandoverAsked, PageOpened
-from shared.contracts.words import ClockState, Priority, Status
+from shared.contracts.words import WATCHER, ClockState, Priority, Status
 from tests.unit.routing.conftest import NOON, case, contact, event
 from tests.unit.routing.test_rules import TAG, TIER, ruleset
 
@@ -85,6 +85,12 @@ def test_an_imported_contact_is_placed_when_it_came_and_not_now() -> None:
     came = NOON - timedelta(days=400)
     _, [assigned], _ = run(NEW, contact(history=True, occurred_at=came))
     assert assigned.occurred_at == came
+
+
+def test_the_watchers_contact_goes_to_the_watchers_team_whatever_the_rules_say() -> None:
+    _, [assigned], _ = run(NEW, PAYOUT.model_copy(update={"source": WATCHER}))
+    assert (assigned.team, assigned.priority, assigned.tags, assigned.rule) == (WATCHER, "low", (), None)
+    assert "whatever the rules say" in assigned.because.text
 
 
 def test_a_hand_off_by_hand_says_who_from_where_to_where_and_why() -> None:

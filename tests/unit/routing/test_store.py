@@ -13,6 +13,7 @@ from shared import points
 from shared.batch import Input
 from shared.contracts.clocks import ClockBreached, ClockMet, ClockWithdrawn
 from shared.contracts.contacts import CustomerErased
+from shared.contracts.words import WATCHER
 from tests.unit.routing import conftest
 from tests.unit.routing.conftest import NOON, Routing, case
 from tests.unit.routing.test_decide import clock
@@ -125,6 +126,7 @@ async def test_a_breach_is_kept_with_its_team(routing: Routing) -> None:
 async def test_stored_contacts_are_read_newest_first_in_pages(routing: Routing) -> None:
     times = [NOON - timedelta(hours=n // 2) for n in range(7)]  # two at each time
     await routing.take(*(conftest.contact(n, occurred_at=at) for n, at in enumerate(times)))
+    await routing.take(conftest.contact(8, occurred_at=NOON, source=WATCHER))  # no customer's: no backtest sees it
     page, place = await history(routing.runtime.db, None, None, 1, 2, None)
     seen = [each.case_id for each in page]
     while place is not None:

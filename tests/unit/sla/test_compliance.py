@@ -17,6 +17,7 @@ from shared import migrate, timers
 from shared.batch import Input
 from shared.clock import ManualClock
 from shared.contracts.envelope import Event
+from shared.contracts.words import WATCHER
 from shared.db import Database
 from shared.ids import Ids
 from shared.log import Log
@@ -27,7 +28,7 @@ from tests.unit.sla.stories import START, Story, m
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "compliance.md"
 QUERIES = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.S)
-KEPT, LATE, OPEN, CANCELLED = (UUID(int=number) for number in range(1, 5))
+KEPT, LATE, OPEN, CANCELLED, WATCHED = (UUID(int=number) for number in range(1, 6))
 
 
 def told(case_id: UUID, story: Story) -> list[Event]:
@@ -47,15 +48,16 @@ def _number(event: Event, case_id: UUID) -> dict[str, Any]:
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
-    """Four cases promised a first reply within 4 hours: kept, kept late, broken and open, solved without one."""
+    """Four cases promised a first reply within 4 hours: kept, kept late, broken and open, solved without one.
+    And one of the watcher, broken: the answers are as if it were not there."""
     db, clock, made = Database(database_url, "sla"), ManualClock(START), service()
     await migrate.upgrade(db, made)
     runtime: Runtime[Case] = Runtime(Settings(), made, db, clock, Ids(clock, seed=1), cast(Log, NoLog()))
     await first_start(runtime, clock.now())
     clock.set(m(600))
-    for case_id in (KEPT, LATE, OPEN, CANCELLED):
+    for case_id in (KEPT, LATE, OPEN, CANCELLED, WATCHED):
         story = Story()
-        story.contact(0)
+        story.contact(0, source=WATCHER if case_id == WATCHED else None)
         story.assigned("payments" if case_id == LATE else "frontline", at=0.5)
         if case_id == KEPT:
             story.reply(100)
