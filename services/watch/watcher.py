@@ -146,10 +146,12 @@ class Watcher:
         at, body = self._clock.now(), await request.text()
         try:
             said = Webhook(self._memory.secret).verify(body, dict(request.headers))
-            case_id = str(said["data"]["case_id"])
+            case_id, calls = str(said["data"]["case_id"]), said["type"] == "page.call"
         except (WebhookVerificationError, KeyError, TypeError, ValueError) as error:
             log.warning("a webhook that is not notify's", error=str(error)[:200])
             return web.Response(status=401, text="the signature is not ours")
+        if not calls:  # what became of the page
+            return web.Response()
         self._arrived.setdefault(case_id, at)
         for oldest in list(self._arrived)[:-KEPT_ARRIVALS]:
             del self._arrived[oldest]
