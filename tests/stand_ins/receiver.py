@@ -21,7 +21,7 @@ def main() -> None:
         log.write(b"\n")  # after whatever one before us was writing when it was killed
 
         async def take(request: web.Request) -> web.Response:
-            at, body = clock.now().isoformat(), await request.read() or b"null"
+            at, body = clock.now().isoformat(), (await request.read()).strip() or b"null"
             log.write(b'{"at": "%s", "path": "%s", "body": %s}\n' % (at.encode(), request.path.encode(), body))
             return web.Response()
 
