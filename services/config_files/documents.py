@@ -192,3 +192,13 @@ def _made(value: Any) -> Any:
 def _is_flat(values: Sequence[Any]) -> bool:
     """Scalars, or pairs of scalars such as hours."""
     return all(not isinstance(v, Mapping) and (not isinstance(v, list | tuple) or _is_flat(v)) for v in values)
+
+
+def one_line(value: Any) -> str:
+    """A value as YAML in one line, to be shown."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width = True, 1_000_000
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared as None there
+    written = io.StringIO()
+    yaml.dump(value, written)
+    return written.getvalue().removesuffix("...\n").strip()

@@ -27,7 +27,10 @@ from shared.settings import Settings
 JSON = dict[str, Any]
 
 # Each after those that it names; a kind that is not here comes last.
-ORDER = ("calendars", "teams", "people", "destinations", "schedules", "escalation-policies", "policies", "sources")
+ORDER = (
+    "calendars", "teams", "people", "templates", "destinations", "schedules", "escalation-policies", "policies",
+    "sources",
+)  # fmt: skip
 
 RULESET = "ruleset"  # one ordered document beside the named ones; its tests are in it
 TESTS = "tests"

@@ -15,7 +15,7 @@ from services.config_files.documents import identity
 from services.config_files.folder import Known
 from services.config_files.kinds import JSON, RULES, Key, place_of
 from services.routing.rules.versions import diff as rules_diff
-from services.routing.spec import RulesetSpec
+from services.routing.spec import RulesetSpec, RuleSpec
 
 MISSING = object()  # the field is not there: other than null
 HIDDEN = "(hidden)"  # what stands for a secret
@@ -154,8 +154,8 @@ def _rules(before: JSON, after: JSON) -> list[Change]:
         except ValidationError:
             return list(_differing(before, after, ""))
     found = rules_diff(specs[0], specs[1])
-    said = [Change(f"rules[{each.id}]", each.model_dump(mode="json"), MISSING) for each in found.removed]
-    said += [Change(f"rules[{each.id}]", MISSING, each.model_dump(mode="json")) for each in found.added]
+    said = [Change(f"rules[{each.id}]", _written_out(each), MISSING) for each in found.removed]
+    said += [Change(f"rules[{each.id}]", MISSING, _written_out(each)) for each in found.added]
     said += [Change(f"rules[{each.id}] (place)", each.before, each.after) for each in found.moved]
     for each in found.changed:
         pair = (each.before.model_dump(mode="json"), each.after.model_dump(mode="json"))
@@ -165,6 +165,10 @@ def _rules(before: JSON, after: JSON) -> list[Change]:
             found.fallback[0].model_dump(mode="json"), found.fallback[1].model_dump(mode="json"), "fallback"
         )
     return said
+
+
+def _written_out(rule: RuleSpec) -> JSON:
+    return rule.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
 
 
 def _differing(before: Any, after: Any, path: str) -> list[Change]:

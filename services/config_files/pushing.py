@@ -1,7 +1,7 @@
 """Take the steps of a plan, say exactly what was done and what was not; to be repeated as often as one likes."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ class Push:
             done.append((step, text))
             tell(step, text)
         if failed is None:
-            self._know_all()
+            self._know_all({step.key for step, _ in done if step.what is What.DELETE})
         save_lock(self.folder.root, self.lock)
         return Done(tuple(done), failed, tuple(waiting))
 
@@ -143,11 +143,11 @@ class Push:
         self.lock.known[step.key] = Known(answer["version"], canonical(step.key, answer))
         return True
 
-    def _know_all(self) -> None:
-        """Files that were the same already are known from now on too."""
+    def _know_all(self, gone: Collection[Key]) -> None:
+        """What is the same in the files, or in none of them, is known from now on too."""
         bodies = self.folder.bodies()
         for key, known in self.state.known.items():
-            if bodies.get(key) == known.body:
+            if key not in gone and bodies.get(key, known.body) == known.body:
                 self.lock.known.setdefault(key, known)
                 if self.lock.known[key].body != known.body and not self._written(key):
                     self.lock.known[key] = known

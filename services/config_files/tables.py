@@ -1,6 +1,5 @@
 """How it looks in a terminal."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,8 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Column, Table
+from rich.text import Text
 
 from services.config_files.checks import Report
+from services.config_files.documents import one_line
 from services.config_files.plan import MISSING, Change, Plan, Step, What
 from services.config_files.pulling import Pulled, Result
 
@@ -18,15 +19,17 @@ MARKS = {
     What.CREATE: ("+", "green"), What.CHANGE: ("~", "yellow"), What.DELETE: ("-", "red"),
     What.STAYS: (" ", "dim"), What.KEPT: (" ", "dim"),
 }  # fmt: skip
+INDENT, NAMES = 4, 30  # columns before a field, and of its name
+COLOURS = {"-": "red", "+": "green"}
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def said(value: Any) -> str:
-    """A value in one cell."""
+    """A value in one cell, as it stands in a file."""
     if value is MISSING:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return escape(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+    text = value if isinstance(value, str) else one_line(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -40,7 +43,7 @@ def show_plan(out: Console, plan: Plan) -> None:
     for step in plan.acting:
         out.print(f"[bold]{marked(step)}[/]{' [dim]deleted[/]' if step.what is What.DELETE else ''}")
         if step.what is not What.DELETE:
-            out.print(_fields(step.changes), highlight=False)
+            _show_fields(out, step.changes)
     for step in plan.conflicts:
         _show_conflict(out, step)
     for note, steps in _by_note(plan).items():
@@ -48,18 +51,20 @@ def show_plan(out: Console, plan: Plan) -> None:
     out.print(summary(plan))
 
 
-def _fields(changes: Sequence[Change]) -> Padding:
-    """What is added or removed alone, and both sides of what changes."""
-    both = any(MISSING not in (each.before, each.after) for each in changes)
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(overflow="fold", max_width=34)
-    for _ in range(3 if both else 1):
-        table.add_column(overflow="fold")
+def _show_fields(out: Console, changes: Sequence[Change]) -> None:
+    """A line for each field; what does not fit stands below its name, the old above the new."""
+    column = min(NAMES, max((len(each.path) for each in changes), default=0))
     for each in changes:
-        before, after = f"[red]{said(each.before)}[/]", f"[green]{said(each.after)}[/]"
-        only = after if each.before is MISSING else before
-        table.add_row(escape(each.path), *((before, "→", after) if both else (only,)))
-    return Padding(table, (0, 0, 0, 4))
+        sides = [(mark, said(value)) for mark, value in (("-", each.before), ("+", each.after)) if value is not MISSING]
+        line = f"{each.path:<{column}}  {'  →  '.join(text for _, text in sides)}"
+        if len(line) + INDENT <= out.width:
+            words = "  →  ".join(f"[{COLOURS[mark]}]{escape(text)}[/]" for mark, text in sides)
+            out.print(f"{' ' * INDENT}{escape(f'{each.path:<{column}}')}  {words}", highlight=False)
+            continue
+        out.print(f"{' ' * INDENT}{escape(each.path)}", highlight=False)
+        for mark, text in sides:
+            told = Text(f"{mark} " if len(sides) == 2 else "") + Text(text, style=COLOURS[mark])
+            out.print(Padding(told, (0, 0, 0, INDENT + 4), expand=False))
 
 
 def _by_note(plan: Plan) -> dict[str, list[Step]]:
@@ -92,7 +97,7 @@ def _show_conflict(out: Console, step: Step) -> None:
     out.print(f"[red bold]{escape(str(step.key))} {conflict.text}[/]")
     for who, changes in (("Somebody, on the server:", conflict.theirs), ("You, in the files:", conflict.ours)):
         out.print(f"  {who}")
-        out.print(_fields(changes), highlight=False)
+        _show_fields(out, changes)
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -52,10 +52,10 @@ def decide(state: CaseState, what: object, now: datetime) -> Decided:
 
 def _contact(state: CaseState, contact: ContactReceived, now: datetime) -> Decided:
     facts = ContactFacts.of(contact, state.recency.get(contact.contact_id))
-    if (told := recent.heard(contact, now)) is not None:
-        state = replace(state, heard=(*state.heard, told))
-    if not state.contact_known:
-        state = replace(state, contact=facts, contact_known=True)
+    told = recent.heard(contact, now)
+    heard = state.heard if told is None else (*state.heard, told)
+    first = state.contact if state.contact_known else facts
+    state = replace(state, heard=heard, contact=first, contact_known=True)
     if state.assignment is not None and not contact.automated:
         return activities.wrote_again(state)
     if state.assignment is not None:

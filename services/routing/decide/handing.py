@@ -34,7 +34,8 @@ def place(state: CaseState, made: Assignment, reason: str | None = None, history
         language=made.language,
         person=made.person,
     )
-    made = replace(made, waiting=not history and waits(state, made))
+    if not history and waits(state, made):
+        made = replace(made, waiting=True)
     return Decision(_give(state, made, StepKind.ASSIGNED, reason), made.because, (event,))
 
 
@@ -175,7 +176,7 @@ def _give(state: CaseState, made: Assignment, kind: StepKind, reason: str | None
     step = Step(
         state.step_count + 1, kind, made.assigned_at, made.team, before, made.by, reason, made.because, made.person
     )
-    return add(replace(state, assignment=made), step)
+    return replace(state, assignment=made, step_count=step.number, steps=(*state.steps, step))
 
 
 def add(state: CaseState, step: Step) -> CaseState:
