@@ -85,8 +85,8 @@ class ResourceAnswer(Answer):
 
 async def version(tx: Tx, lock: str = "FOR SHARE") -> int:
     """The configuration version, its row locked until the end of the transaction."""
-    found = await tx.scalar(f"SELECT version FROM configuration WHERE one {lock}")
-    return int(found or 0)
+    found = await tx.records(f"SELECT version FROM configuration WHERE one {lock}")
+    return int(found[0][0]) if found else 0
 
 
 async def touch(tx: Tx) -> int:

@@ -163,6 +163,8 @@ class Claiming:
 
     async def _digests(self, asked: Sequence[tuple[Digest, list[Taken]]]) -> list[Claimed]:
         """One message each that names all: those that were in it, and those that join."""
+        if not asked:
+            return []
         work, now = self._work, self._work.now
         before = await digests.members(work.tx, [digest.id for digest, _ in asked if digest.receipt is not None])
         cases = {case_id for of in before.values() for case_id, _ in of}

@@ -17,7 +17,7 @@ from services.notify.store import tables
 from services.notify.store.configuration import build
 from services.notify.store.lanes import add_lanes, block
 from shared.batch import Change
-from shared.bulk import insert_new, upsert
+from shared.bulk import insert_new, update, upsert
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -65,16 +65,17 @@ class NotifyStore:
         states = [(change.before, change.after) for change in moved]
         pages = [(c.case_id, c.before.page, page) for c in moved for page in _touched(c)]
         clocks = [{"case_id": a.case_id, **_plain(c)} for b, a in states for c in _new(b.clocks, a.clocks)]
-        deliveries = [(a.case_id, d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
+        touched = [(a.case_id, b.deliveries.get(d.id), d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
         await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
         await upsert(tx, tables.clock, clocks)
         written: dict[int, bytes] = {}  # policies of these pages, which share a few
         await upsert(tx, tables.page, [_page_row(case_id, page, written) for case_id, _, page in pages])
         await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
         await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
-        if made := {d.lane: d.way for b, a in states for d in a.deliveries.values() if d.id not in b.deliveries}:
-            await add_lanes(tx, limits(states[0][1].configuration, made))
-        await upsert(tx, tables.delivery, [_delivery_row(case_id, d) for case_id, d in deliveries])
+        if made := [(case_id, d) for case_id, before, d in touched if before is None]:
+            await add_lanes(tx, limits(states[0][1].configuration, {d.lane: d.way for _, d in made}))
+        await upsert(tx, tables.delivery, [{"case_id": case_id, **_delivery_row(d)} for case_id, d in made])
+        await update(tx, tables.delivery, _moved([(b, d) for _, b, d in touched if b is not None]))
         await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
         await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})
 
@@ -103,7 +104,7 @@ def _joined(before: Page | None, page: Page) -> list[tuple[UUID, UUID, int]]:
 
 async def _join(tx: Tx, joined: Sequence[tuple[UUID, UUID, int]]) -> None:
     if joined:
-        await tx.run(
+        await tx.send(
             "INSERT INTO page_clock (page_id, clock_id, place) SELECT * FROM"
             " unnest(CAST(:pages AS uuid[]), CAST(:clocks AS uuid[]), CAST(:places AS int[])) ON CONFLICT DO NOTHING",
             pages=[page_id for page_id, _, _ in joined],
@@ -116,9 +117,15 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
     return {**_plain(entry), "deliveries": [str(each) for each in entry.deliveries]}
 
 
-def _delivery_row(case_id: UUID, delivery: Delivery) -> dict[str, Any]:
-    rank_at = delivery.next_at - timedelta(seconds=delivery.head_start)
-    return {"case_id": case_id, **_plain(delivery), "rank_at": rank_at}
+def _delivery_row(delivery: Delivery) -> dict[str, Any]:
+    return {**_plain(delivery), "rank_at": delivery.next_at - timedelta(seconds=delivery.head_start)}
+
+
+def _moved(changes: Sequence[tuple[Delivery, Delivery]]) -> list[dict[str, Any]]:
+    """Of deliveries that are stored, only what differs in any of them: most of their columns never change."""
+    pairs = [(_delivery_row(before), _delivery_row(after)) for before, after in changes]
+    names = sorted({name for before, after in pairs for name in after if before[name] != after[name]})
+    return [{"id": after["id"], **{name: after[name] for name in names}} for _, after in pairs if names]
 
 
 def _facts_row(state: CaseState) -> dict[str, Any]:

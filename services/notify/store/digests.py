@@ -1,8 +1,9 @@
 """Digests and what waits to join them. Written only under the lock of their lane."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ _MEMBERS = (
 async def gather(tx: Tx, keys: Iterable[Key], now: datetime) -> list[Waiting]:
     """What waits of these groupings, in the order of their lanes; unlocked."""
     lanes, groupings = _columns(keys)
-    rows = await tx.rows(
+    rows = await tx.named(
         f"SELECT q.* FROM {_KEYS} CROSS JOIN LATERAL (SELECT {WAITING}, d.rank_at"
         " FROM delivery d WHERE d.lane = k.lane AND d.grouping = k.grouping"
         " AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :now"
@@ -41,6 +42,7 @@ async def gather(tx: Tx, keys: Iterable[Key], now: datetime) -> list[Waiting]:
 
 
 WAITING = "d.id, d.case_id, d.lane, d.grouping, d.attempts, d.digest_id, d.way, d.target, d.created_at"
+_WAITING = itemgetter("id", "case_id", "lane", "grouping", "attempts", "digest_id", "way", "target", "created_at")
 _KEYS = "unnest(CAST(:lanes AS text[]), CAST(:groupings AS text[])) AS k (lane, grouping)"
 
 
@@ -49,9 +51,8 @@ def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
     return [lane for lane, _ in ordered], [grouping for _, grouping in ordered]
 
 
-def waiting_of(row: Row[Any]) -> Waiting:
-    tried = (row.attempts, row.digest_id)
-    return Waiting(row.id, row.case_id, row.lane, row.grouping, *tried, row.way, row.target, row.created_at)
+def waiting_of(row: Mapping[str, Any]) -> Waiting:
+    return Waiting(*_WAITING(row))
 
 
 async def past(tx: Tx, keys: Iterable[Key], now: datetime) -> dict[Key, Past]:

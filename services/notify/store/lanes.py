@@ -54,7 +54,7 @@ async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
         for lane, each in sorted(limits.items())
     ]
     await insert_new(tx, tables.lane, rows)
-    await tx.run(
+    await tx.send(
         "WITH stale AS (SELECT l.name, n.rate, n.burst FROM lane l JOIN"
         " unnest(CAST(:names AS text[]), CAST(:rates AS float8[]), CAST(:bursts AS int[])) AS n (name, rate, burst)"
         " ON l.name = n.name WHERE (l.rate, l.burst) <> (n.rate, n.burst) ORDER BY l.name FOR UPDATE OF l)"
@@ -68,7 +68,7 @@ async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
 async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> tuple[list[Waiting], dict[str, int]]:
     """The first deliveries of every lane that may send, lanes in turn, but for kinds that are full; and how many each
     of their lanes may send. Unlocked."""
-    rows = await tx.rows(
+    rows = await tx.named(
         "SELECT d.*, r.room FROM lane l"
         f" CROSS JOIN LATERAL (SELECT greatest(0, {_ROOM}) AS room OFFSET 0) r CROSS JOIN LATERAL ("
         f" SELECT {WAITING}, d.rank_at, row_number() OVER (ORDER BY d.rank_at, d.id) AS place"
@@ -82,29 +82,29 @@ async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> tuple[l
         limit=limit,
         full=sorted(full),
     )
-    return [waiting_of(row) for row in rows], {row.lane: row.room for row in rows}
+    return [waiting_of(row) for row in rows], {row["lane"]: row["room"] for row in rows}
 
 
 async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
     """Lock those of the lanes that nobody else claims from; what each may send now."""
-    held = await tx.rows(
+    held = await tx.named(
         "SELECT name FROM lane WHERE name = ANY(CAST(:lanes AS text[])) AND blocked_until <= :now"
         " ORDER BY name FOR UPDATE SKIP LOCKED",
         lanes=sorted(set(lanes)),
         now=now,
     )
-    rows = await tx.rows(  # a later statement: it sees what was claimed until the lock was ours
+    rows = await tx.named(  # a later statement: it sees what was claimed until the lock was ours
         f"SELECT l.name, l.known_as, {_ROOM} AS free FROM lane l"
         " WHERE l.name = ANY(CAST(:lanes AS text[])) AND l.blocked_until <= :now ORDER BY l.name",
-        lanes=[row.name for row in held],
+        lanes=[row["name"] for row in held],
         now=now,
     )
-    return {row.name: Room(row.free, row.known_as) for row in rows if row.free > 0}
+    return {row["name"]: Room(row["free"], row["known_as"]) for row in rows if row["free"] > 0}
 
 
 async def spend(tx: Tx, messages: Mapping[str, int], now: datetime) -> None:
     """So many messages leave these locked lanes now: their tokens are gone."""
-    await tx.run(
+    await tx.send(
         "UPDATE lane l SET full_at = greatest(l.full_at, CAST(:now AS timestamptz)) + n.messages / l.rate * interval"
         " '1 second' FROM unnest(CAST(:lanes AS text[]), CAST(:messages AS int[])) AS n (name, messages)"
         " WHERE l.name = n.name",
@@ -165,7 +165,7 @@ async def block(tx: Tx, blocks: Mapping[str, Block]) -> None:
 
 async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Waiting, str]]:
     """Calls that waited long for a lane that takes nothing now, and why it does not; unlocked."""
-    rows = await tx.rows(
+    rows = await tx.named(
         f"SELECT {WAITING}, l.blocked_reason FROM lane l JOIN delivery d ON d.lane = l.name"
         " WHERE l.blocked_until > :now AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :long_ago"
         " AND d.token IS NULL AND d.purpose = 'call' AND d.target <> 'catch-all'"
@@ -174,7 +174,7 @@ async def overdue(tx: Tx, now: datetime, limit: int) -> list[tuple[Waiting, str]
         long_ago=now - PATIENCE,
         limit=limit,
     )
-    return [(waiting_of(row), row.blocked_reason or "") for row in rows]
+    return [(waiting_of(row), row["blocked_reason"] or "") for row in rows]
 
 
 async def every(tx: Tx, now: datetime, after: str, limit: int) -> Sequence[Row[Any]]:
