@@ -29,7 +29,7 @@ from shared.auth import SCOPES, Keys
 from shared.errors import Problem
 from shared.process import Base, Member, base, make_log, prepare
 from shared.runtime import Runtime
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 app = typer.Typer(
     help="Event-driven escalation for support teams.",
@@ -76,7 +76,7 @@ def _folded(*names: str) -> list[Column]:
 @app.command()
 def up() -> None:
     """Run everything in this process: embedded Postgres (unless TOCSIN_DATABASE_URL is set), all four services."""
-    settings = Settings()
+    settings = read_settings()
 
     def ready(url: str) -> None:
         print(f"Tocsin is up: {url}   (documentation: {url}/docs, stop: Ctrl-C)", file=sys.stderr, flush=True)
@@ -117,7 +117,7 @@ def migrate(
                 _fail("the tables in code and the migrations differ; write one with `tocsin migrate --new SERVICE`")
 
     if not check and new is None:
-        _run(work(Settings()))
+        _run(work(read_settings()))
         return
     with tempfile.TemporaryDirectory() as folder:  # these concern the code alone, so no database of yours is touched
         Path(folder).chmod(0o711)  # Postgres runs as another user where we are root
@@ -149,7 +149,7 @@ def keys_create(
     """Make a key. It is shown once."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             print(await Keys(on.own, on.clock, on.ids).create(name, scope))
 
     _run(work())
@@ -160,7 +160,7 @@ def keys_list() -> None:
     """All keys, oldest first, without their secrets."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             table = Table(Column("id", no_wrap=True), *_folded("name", "scopes", "created", "revoked"), box=None)
             for key in await Keys(on.own, on.clock, on.ids).listing():
                 table.add_row(
@@ -180,7 +180,7 @@ def keys_revoke(key_id: Annotated[UUID, typer.Argument()]) -> None:
     """End a key. Services notice within seconds."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             await Keys(on.own, on.clock, on.ids).revoke(key_id)
 
     _run(work())
@@ -197,7 +197,7 @@ def parked_list() -> None:
     """What is parked in every service, oldest first."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             table = Table(*_folded("service", "id", "case", "topic", "position", "parked", "error"), box=None)
             for name in BY_NAME:
                 runtime = _runtime(on, name)
@@ -218,7 +218,7 @@ def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -
     """Decide again about everything parked of a case, in order, all or nothing."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             runtime = _runtime(on, service)
             try:
                 print(f"decided {await parked_events.retry(runtime, case_id)} events")
@@ -239,7 +239,7 @@ def parked_drop(
     """Give up one parked event, for a reason that is kept."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             runtime = _runtime(on, service)
             try:
                 await parked_events.drop(runtime, parked_id, reason)
@@ -254,7 +254,7 @@ def sla_audit(as_json: Annotated[bool, typer.Option("--json", help="For programs
     """Derive every clock again and count every deadline again. Exit code 1 where any differs from what stands."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             db, cases, clocks, differ = on.database("sla"), 0, 0, 0
             try:
                 async for some, theirs, found in audited(db, SlaStore(), on.clock):
@@ -290,7 +290,7 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
 ) -> None:
     """Where everything accepted is, per hop. Exit code 1 where it does not balance."""
-    settings = Settings()
+    settings = read_settings()
     headers = {"Authorization": f"Bearer {admin_key(settings)}"}
     entries = []
     for each in url or [settings.url]:
@@ -321,7 +321,7 @@ def sql(
     """Ask the database about kept and broken promises (view `sla.compliance`), read-only."""
 
     async def work() -> None:
-        async with base(Settings(), attach=True) as on:
+        async with base(read_settings(), attach=True) as on:
             db = on.database("sla")
             try:
                 if command is not None:

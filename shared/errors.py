@@ -23,3 +23,7 @@ def conflict(kind: str, detail: str, **extra: Any) -> Problem:
 def invalid(detail: str, **extra: Any) -> Problem:
     """Well-formed, but cannot be accepted as it is."""
     return Problem(422, "invalid", detail, **extra)
+
+
+class Misconfigured(Exception):
+    """A setting cannot be used; the text names it and says what to write. Ends the start, in one line."""

@@ -25,6 +25,7 @@ from shared.batch import Service
 from shared.clock import DatabaseClock
 from shared.db import Database, sqlstate
 from shared.embedded import EmbeddedPostgres, running_url
+from shared.errors import Misconfigured
 from shared.gate import Gate
 from shared.http import create_app
 from shared.ids import Ids
@@ -34,7 +35,7 @@ from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
 from shared.sealing import Seal
 from shared.service import Assemble, Part, Runner
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 DATABASE_WITHIN_S = 60.0  # how long a start waits for the database
 REFUSED = ("28", "3D")  # classes of SQLSTATE: a wrong user or password, no such database
@@ -190,7 +191,10 @@ async def run(
                 ids=Ids(on.clock),
                 log=make_log(on),
             )
-            parts.append(Part(runtime, member.assemble(runtime), apart))
+            try:
+                parts.append(Part(runtime, member.assemble(runtime), apart))
+            except Misconfigured as wrong:
+                raise SystemExit(f"tocsin: {wrong}") from None
         runner = Runner(settings, parts, on.own)
         app = application(settings, parts, runner, Keys(on.own, on.clock, on.ids), on.ids, title)
         loop = asyncio.get_running_loop()
@@ -258,7 +262,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def run_alone(member: Member) -> None:
     """``python -m services.<name>``."""
-    settings = Settings()
+    settings = read_settings()
     if settings.log_url is None and settings.database_url is None:
         raise SystemExit("Set TOCSIN_DATABASE_URL and TOCSIN_LOG_URL=kafka://host:port to run services apart.")
     _loop_run(run(settings, [member], member.service().card.name, alone=True))

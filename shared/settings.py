@@ -4,14 +4,18 @@ A secret may also come from a file: ``TOCSIN_SMTP_URL_FILE=/run/secrets/smtp_url
 """
 
 import os
+import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "TOCSIN_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -128,6 +132,30 @@ class Settings(FromEnvironment):
             raise ValueError("write a Postgres URL, for example postgresql://user:password@host:5432/tocsin")
         return url
 
+    @field_validator("public_url", "slack_api_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is None or _is_web_address(url):
+            return url
+        raise ValueError("write an address such as https://tocsin.acme.example")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.upper() in LOG_LEVELS:
+            return level
+        raise ValueError(f"write one of {', '.join(LOG_LEVELS)}")
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _networks(cls, allow: str) -> str:
+        for each in (each.strip() for each in allow.split(",")):
+            try:
+                _ = ip_network(each, strict=False) if "/" in each else None
+            except ValueError:
+                raise ValueError(f"{each!r} is no network: write 10.1.0.0/16, or the name of a host") from None
+        return allow
+
     @field_validator("log_url")
     @classmethod
     def _kafka_url(cls, url: str | None) -> str | None:
@@ -156,3 +184,31 @@ class Settings(FromEnvironment):
     @property
     def fire_grace(self) -> timedelta:
         return timedelta(seconds=self.fire_grace_s)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def read_settings() -> Settings:
+    """From the environment. What cannot be read ends the process: a line for each, which never has the value."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        problems = wrong.errors(include_url=False, include_context=False, include_input=False)
+        lines = [_problem("_".join(map(str, each["loc"])), each["msg"]) for each in problems]
+    except SettingsError as wrong:  # of JSON that is none; its text names the field
+        found = re.search(r'field "(\w+)"', str(wrong))
+        lines = [_problem(found[1] if found else "", "write it as JSON")]
+    except OSError as wrong:
+        lines = [f"A setting's file cannot be read: {wrong.filename}: {wrong.strerror}."]
+    raise SystemExit("\n".join(f"tocsin: {line}" for line in lines))
+
+
+def _problem(name: str, text: str) -> str:
+    text = text.removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()}: {text}." if name else f"{text}."

@@ -18,14 +18,18 @@ class Server:
 
 def server_of(url: str) -> Server:
     """Raises ``ValueError`` saying what to write."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError("SMTP_URL: write smtp://user:password@host:port or smtps://…")
     starttls = {"never": False, "always": True}.get(parse_qs(parts.query).get("starttls", [""])[0])
     tls = parts.scheme == "smtps"
     return Server(
         parts.hostname,
-        parts.port or (465 if tls else 587 if parts.username else 25),
+        port or (465 if tls else 587 if parts.username else 25),
         tls,
         False if tls else starttls,
         unquote(parts.username) if parts.username else None,

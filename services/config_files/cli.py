@@ -22,7 +22,7 @@ from services.config_files.pulling import Pulled, pull
 from services.config_files.pushing import Push, missing_secrets
 from services.config_files.server import Refused, Server, State
 from shared.clock import SystemClock
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 
 NOTHING, CHANGES, ERROR = 0, 1, 2  # exit codes
 
@@ -202,7 +202,7 @@ def _errors() -> Iterator[None]:
 
 
 def _server(url: str | None, key_file: Path | None) -> Server:
-    settings = Settings()
+    settings = read_settings()
     return Server(url or settings.url, _key(settings, key_file))
 
 

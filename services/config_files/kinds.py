@@ -22,7 +22,7 @@ from shared.resources import Kind
 from shared.runtime import Runtime
 from shared.sealing import FIELDS as SECRET_FIELDS
 from shared.sealing import hidden
-from shared.settings import Settings
+from shared.settings import read_settings
 
 JSON = dict[str, Any]
 
@@ -86,7 +86,7 @@ def kinds() -> Mapping[str, Configurable]:
 
 def _served() -> Iterator[tuple[str, Kind]]:
     clock = SystemClock()
-    settings = Settings().model_copy(update={"egress_allow": _ANYWHERE})
+    settings = read_settings().model_copy(update={"egress_allow": _ANYWHERE})
     for member in MEMBERS:
         service = member.service()
         db = Database("postgresql+asyncpg://nowhere/none", service.card.name)

@@ -4,11 +4,12 @@ from services.intake import CARD, redact
 from services.intake.api import routes, shortcuts
 from services.intake.api.desk import Desk
 from services.intake.api.record import expire
+from services.intake.channels.adapter import Own
 from services.intake.decide import decide
 from services.intake.model import CaseFile
 from services.intake.store import IntakeStore, budgets, metadata, reads
 from shared.batch import Service
-from shared.errors import invalid
+from shared.errors import Misconfigured
 from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
@@ -24,8 +25,9 @@ def assemble(runtime: Runtime[CaseFile]) -> Assembly:
     settings = runtime.settings
     try:
         redact.configure(redact.named(settings.redact), settings.redact_patterns)
+        Own.of(settings.mailboxes, settings.agents, b"")  # the routes make it again
     except ValueError as wrong:
-        raise invalid(str(wrong)) from wrong
+        raise Misconfigured(str(wrong)) from wrong
 
     async def forget() -> float:
         async with runtime.db.transaction() as tx:

@@ -132,6 +132,8 @@ def _known(known: Customer, new: Customer) -> Customer:
 
 
 def _participants(known: tuple[str, ...], contact: Contact) -> tuple[str, ...]:
+    if contact.mail is None and not known:
+        return (contact.customer.email,) if contact.customer.email else ()
     new = (contact.customer.email, *(contact.mail.participants if contact.mail else ()))
     everyone = dict.fromkeys((*known, *(address for address in new if address)))
     return tuple(everyone)[:PARTICIPANTS_LIMIT]

@@ -21,6 +21,7 @@ from services.notify.store import NotifyStore, first_start, metadata, reads
 from services.notify.store.configuration import signing_key
 from shared.batch import Service
 from shared.egress import Egress
+from shared.errors import Misconfigured
 from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
@@ -37,9 +38,13 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
     patience = settings.send_timeout_s
     egress = Egress(settings.egress_allow)
+    try:
+        email = EmailSender(smtp_url, settings.smtp_from, host, patience, settings.mail_secret)
+    except ValueError as wrong:
+        raise Misconfigured(f"TOCSIN_{wrong}") from wrong
     senders: dict[str, Sender] = {
         "slack": SlackSender(token, settings.slack_api_url, patience),
-        "email": EmailSender(smtp_url, settings.smtp_from, host, patience, settings.mail_secret),
+        "email": email,
         "webhook": WebhookSender(Poster(patience, egress)),
         "pagerduty": PagerDutySender(Poster(patience, egress)),
         "opsgenie": OpsgenieSender(Poster(patience, egress)),

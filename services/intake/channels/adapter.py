@@ -20,9 +20,9 @@ class Own:
     def of(cls, mailboxes: str, agents: str, key: bytes) -> "Own":
         """From comma-separated settings. Raises ``ValueError`` saying which is no address."""
         return cls(
-            frozenset(_address(each) for each in _listed(mailboxes)),
+            frozenset(_address("TOCSIN_MAILBOXES", each) for each in _listed(mailboxes)),
             frozenset(
-                _address(each) if "@" in each[1:] else f"@{each.lstrip('@').lower()}" for each in _listed(agents)
+                _address("TOCSIN_AGENTS", each) if "@" in each[1:] else _domain(each) for each in _listed(agents)
             ),
             key,
         )
@@ -37,10 +37,17 @@ def _listed(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
 
-def _address(text: str) -> str:
+def _address(setting: str, text: str) -> str:
     if (canonical := canonical_email(text)) is None:
-        raise ValueError(f"{text!r} is no address: write help@acme.example, separated by commas")
+        raise ValueError(f"{setting}: {text!r} is no address. Write help@acme.example, several separated by commas.")
     return canonical
+
+
+def _domain(text: str) -> str:
+    domain = text.removeprefix("@").lower()
+    if canonical_email(f"a@{domain}") is None:
+        raise ValueError(f"TOCSIN_AGENTS: {text!r} is no domain. Write acme.example, several separated by commas.")
+    return f"@{domain}"
 
 
 @dataclass(frozen=True, slots=True)

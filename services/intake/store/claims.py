@@ -1,9 +1,8 @@
 """Names that one row owns: external ids, Message-IDs, threads. The loser of a race waits for the winner's answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from services.intake.threads import Key
@@ -12,8 +11,7 @@ from shared.db import Tx
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A name, and who shall own it if it is free."""
 
     key: Key

@@ -54,9 +54,9 @@ case_file = Table(
     Column("updated_at", _when, nullable=False),
     Index("case_file_status", "status", "number"),
     Index("case_file_follows", "follows", postgresql_where=text("follows IS NOT NULL")),
-    Index("case_file_customer_id", "customer_id", "number"),
-    Index("case_file_customer_email", "customer_email", "number"),
-    Index("case_file_customer_phone", "customer_phone", "number"),
+    Index("case_file_customer_id", "customer_id", "number", postgresql_where=text("customer_id IS NOT NULL")),
+    Index("case_file_customer_email", "customer_email", "number", postgresql_where=text("customer_email IS NOT NULL")),
+    Index("case_file_customer_phone", "customer_phone", "number", postgresql_where=text("customer_phone IS NOT NULL")),
     Index("case_file_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
 )
 
@@ -96,9 +96,9 @@ contact = Table(
     Column("erased_at", _when),
     Index("contact_case", "case_id", "occurred_at", "id"),
     Index("contact_occurred", "occurred_at", postgresql_using="brin"),  # costs an insert nothing
-    Index("contact_customer_id", "customer_id"),
-    Index("contact_customer_email", "customer_email"),
-    Index("contact_customer_phone", "customer_phone"),
+    Index("contact_customer_id", "customer_id", postgresql_where=text("customer_id IS NOT NULL")),
+    Index("contact_customer_email", "customer_email", postgresql_where=text("customer_email IS NOT NULL")),
+    Index("contact_customer_phone", "customer_phone", postgresql_where=text("customer_phone IS NOT NULL")),
 )
 
 activity = Table(
