@@ -281,12 +281,12 @@ def _erased(d: Draft) -> None:
 
 
 def _scrubbed(summary: CaseSummary, erased: bool) -> CaseSummary:
-    """Without identity and text, where the customer asked for that."""
+    """Without identity, text and where it is answered, where the customer asked for that."""
     if not erased:
         return summary
     routed = Because(text=summary.routed.text) if summary.routed else None
-    nothing = {"subject": "", "excerpt": "", "customer_name": None, "customer_country": None, "routed": routed}
-    return summary.model_copy(update=nothing)
+    who = {"customer_name": None, "customer_country": None, "url": None}
+    return summary.model_copy(update={"subject": "", "excerpt": "", **who, "routed": routed})
 
 
 # Time

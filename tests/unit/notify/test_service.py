@@ -254,6 +254,7 @@ async def test_an_erased_customer_is_erased_here_too_and_stays_so(notify: Runnin
     everything = " ".join(rows)
     assert "Payout missing" not in everything
     assert "We expected" not in everything
+    assert "acme.example/tickets" not in everything
     assert "C-4812" in everything
 
 
