@@ -72,6 +72,13 @@ class Escalation(RuleBasedStateMachine):
             self.broken.add(metric)
             self.tell(breached, metric, summary=SUMMARY.model_copy(update={"priority": priority}))
 
+    @rule(metrics=st.sets(st.sampled_from(METRICS), min_size=2), apart=st.sampled_from([0.0, 0.2, 0.9]))
+    def breaks_in_a_burst(self, metrics: set[Metric], apart: float) -> None:
+        for metric in sorted(metrics):
+            self.breaks(metric, Priority.URGENT)
+            self.world.deliver()
+            self.world.now += timedelta(seconds=apart)
+
     @rule(metric=st.sampled_from(METRICS), level=st.integers(1, 3))
     def grows(self, metric: Metric, level: int) -> None:
         if metric in self.broken:
@@ -92,6 +99,14 @@ class Escalation(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.3, 1, 59, 300, 301, 1_200, 4_000, 130_000]), send=st.booleans())
     def time_passes(self, seconds: float, send: bool) -> None:
         self.world.until(self.world.now + timedelta(seconds=seconds), send)
+
+    @precondition(lambda self: self.world.timers)
+    @rule(before=st.sampled_from([0.0, 0.001]), timers=st.integers(1, 6))
+    def jumps_to_the_next_timers(self, before: float, timers: int) -> None:
+        """To the very instant of it, or just before."""
+        for _ in range(timers):
+            due = min((timer.due_at for timer in self.world.timers.values()), default=self.world.now)
+            self.world.until(max(self.world.now, due - timedelta(seconds=before)))
 
     @precondition(lambda self: self.world.state.page is not None)
     @rule(act=st.sampled_from([Acknowledge, TakeOver, Resolve, Unsnooze]), by=st.sampled_from(["ana", "li", "bot"]))
@@ -176,6 +191,45 @@ class Escalation(RuleBasedStateMachine):
         if page.state == PageState.EXHAUSTED:
             assert any(d.target == CATCH_ALL for d in this), "an exhausted page went to the catch-all"
         assert told or any(upcoming(page, n) for n in range(len(page.policy.spec.steps))) or exhausted_at(page)
+
+    @invariant()
+    def every_broken_promise_of_an_open_page_was_told_after_it_broke(self) -> None:
+        """Or is about to be: by a message that has not left, by a step that waits for duty, or at the next step."""
+        page = self.world.state.page
+        waits = page is not None and (page.holds or page.begins or page.waited_until)
+        if page is None or page.state != PageState.OPEN or waits or self.world.timers_due():
+            return
+        this = (page.id, page.cycle, Purpose.CALL)
+        calls = [d for d in self.world.state.deliveries.values() if (d.page_id, d.cycle, d.purpose) == this]
+        for clock in (self.world.state.clocks[i] for i in page.clocks if i in self.world.state.clocks):
+            if clock.calls(On.BREACHED) and clock.breach_fired_at is not None:
+                told = [d for d in calls if (d.since or d.next_at) >= clock.breach_fired_at]
+                assert told, f"nobody is told of {clock.metric}"
+
+    @invariant()
+    def no_round_of_a_step_comes_before_its_time(self) -> None:
+        """Unless a step before it reached nobody, as ghost's does, after which comes li's."""
+        page = self.world.state.page
+        if page is None or page.base_breached is None or page.stage != On.BREACHED:
+            return
+        spec, every = page.policy.spec, list(self.world.state.deliveries.values())
+        if any(d.state == DeliveryState.FAILED and d.page_id == page.id for d in every):
+            return
+        for d in every:
+            if (
+                d.target != "person:li"
+                and (d.page_id, d.cycle, d.cause, d.purpose)
+                == (
+                    page.id,
+                    page.cycle,
+                    "",
+                    Purpose.CALL,
+                )
+                and d.step is not None
+            ):
+                step = spec.steps[d.step]
+                if step.on == On.BREACHED:
+                    assert d.created_at >= page.base_breached + step.delay + (d.round or 0) * spec.repeat.period
 
     def teardown(self) -> None:
         """When all clocks have ended, the page resolves, and nothing more is sent, ever."""
