@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fuzz audit fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -61,6 +61,14 @@ providers: $(READY) ## ten minutes in which Slack fails in every way: every page
 
 repeats: $(READY) ## 10,000 contacts three times through a kill -9 of intake: none lost, none twice; ARGS="--contacts 1000"
 	$(BIN)/python -m tests.chaos.repeats $(ARGS)
+
+fuzz: $(READY) ## every route with what nobody would send, by Schemathesis; MINUTES=30
+	$(BIN)/python -m tests.hostile $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+audit: $(READY) ## are our pinned dependencies known to be weak? Asks osv.dev; says so in a line where it cannot
+	@.venv/uv/bin/uv audit --frozen --preview-features audit --no-dev > .venv/audit 2>&1 && tail -n 3 .venv/audit || \
+	{ if grep -qiE 'error sending|connect|timed out|dns|network' .venv/audit; then echo "not audited: osv.dev cannot be reached from here"; \
+	else cat .venv/audit; exit 1; fi; }
 
 fmt: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff check --fix .

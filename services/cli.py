@@ -3,20 +3,18 @@
 import json
 import sys
 import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
-from uuid import UUID
+from typing import Annotated, Literal
 
 import httpx
 import typer
-import uvloop
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from services import embedded
 from services import sql as asking
+from services.admin import fail, keys_app, parked_app, run
 from services.config_files.cli import files_app
 from services.demo import story
 from services.sla.store import SlaStore
@@ -24,11 +22,7 @@ from services.sla.store.audit import audited
 from services.watch.cli import watch
 from shared import ledger as ledger_lines
 from shared import migrate as migrations
-from shared import parked as parked_events
-from shared.auth import SCOPES, Keys
-from shared.errors import Problem
-from shared.process import Base, Member, base, make_log, prepare
-from shared.runtime import Runtime
+from shared.process import Base, Member, base, prepare
 from shared.settings import Settings, read_settings
 
 app = typer.Typer(
@@ -37,8 +31,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
-parked_app = typer.Typer(help="Events that could not be decided and wait for a person.", no_args_is_help=True)
 sla_app = typer.Typer(help="Promises and their clocks.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(parked_app, name="parked")
@@ -46,31 +38,11 @@ app.add_typer(sla_app, name="sla")
 app.add_typer(files_app)
 app.command()(watch)
 
-BY_NAME = {member.service().card.name: member for member in embedded.MEMBERS}
-Service = Annotated[str, typer.Argument(help=f"One of {', '.join(BY_NAME)}")]
 out = Console()
 
 
 def main() -> None:
     app()
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; a problem is one line, not a traceback."""
-    try:
-        uvloop.run(work)
-    except Problem as problem:
-        _fail(problem.detail)
-
-
-def _fail(text: str) -> NoReturn:
-    print(f"tocsin: {text}", file=sys.stderr)
-    raise SystemExit(1)
-
-
-def _folded(*names: str) -> list[Column]:
-    """Columns that break long values rather than cut them: ids are there to be copied."""
-    return [Column(name, overflow="fold") for name in names]
 
 
 @app.command()
@@ -81,7 +53,7 @@ def up() -> None:
     def ready(url: str) -> None:
         print(f"Tocsin is up: {url}   (documentation: {url}/docs, stop: Ctrl-C)", file=sys.stderr, flush=True)
 
-    _run(embedded.up(settings, ready))
+    run(embedded.up(settings, ready))
 
 
 @app.command()
@@ -114,14 +86,14 @@ def migrate(
             for member in embedded.MEMBERS:
                 found += await _drift(on, member, new, message)
             if found:
-                _fail("the tables in code and the migrations differ; write one with `tocsin migrate --new SERVICE`")
+                fail("the tables in code and the migrations differ; write one with `tocsin migrate --new SERVICE`")
 
     if not check and new is None:
-        _run(work(read_settings()))
+        run(work(read_settings()))
         return
     with tempfile.TemporaryDirectory() as folder:  # these concern the code alone, so no database of yours is touched
         Path(folder).chmod(0o711)  # Postgres runs as another user where we are root
-        _run(work(Settings(database_url=None, data_dir=Path(folder) / "data")))
+        run(work(Settings(database_url=None, data_dir=Path(folder) / "data")))
 
 
 async def _drift(on: Base, member: Member, new: str | None, message: str) -> int:
@@ -139,114 +111,6 @@ async def _drift(on: Base, member: Member, new: str | None, message: str) -> int
         return len(differences)
     finally:
         await db.close()
-
-
-@keys_app.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(help="Whose key it is")],
-    scope: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(SCOPES)}")],
-) -> None:
-    """Make a key. It is shown once."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            print(await Keys(on.own, on.clock, on.ids).create(name, scope))
-
-    _run(work())
-
-
-@keys_app.command("list")
-def keys_list() -> None:
-    """All keys, oldest first, without their secrets."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            table = Table(Column("id", no_wrap=True), *_folded("name", "scopes", "created", "revoked"), box=None)
-            for key in await Keys(on.own, on.clock, on.ids).listing():
-                table.add_row(
-                    str(key["id"]),
-                    key["name"],
-                    " ".join(key["scopes"]),
-                    f"{key['created_at']:%Y-%m-%d %H:%M}",
-                    str(key["revoked_at"] or ""),
-                )
-            out.print(table)
-
-    _run(work())
-
-
-@keys_app.command("revoke")
-def keys_revoke(key_id: Annotated[UUID, typer.Argument()]) -> None:
-    """End a key. Services notice within seconds."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            await Keys(on.own, on.clock, on.ids).revoke(key_id)
-
-    _run(work())
-
-
-def _runtime(on: Base, service: str) -> Runtime[Any]:
-    if service not in BY_NAME:
-        _fail(f"there is no service {service!r}; write one of {', '.join(BY_NAME)}")
-    return Runtime(on.settings, BY_NAME[service].service(), on.database(service), on.clock, on.ids, make_log(on))
-
-
-@parked_app.command("list")
-def parked_list() -> None:
-    """What is parked in every service, oldest first."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            table = Table(*_folded("service", "id", "case", "topic", "position", "parked", "error"), box=None)
-            for name in BY_NAME:
-                runtime = _runtime(on, name)
-                async with runtime.db.transaction() as tx:
-                    for each in await parked_events.listing(tx):
-                        where, at = f"{each['partition']}/{each['position']}", f"{each['parked_at']:%Y-%m-%d %H:%M}"
-                        table.add_row(
-                            name, str(each["id"]), str(each["case_id"]), each["topic"], where, at, each["error"]
-                        )
-                await runtime.db.close()
-            out.print(table)
-
-    _run(work())
-
-
-@parked_app.command("retry")
-def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -> None:
-    """Decide again about everything parked of a case, in order, all or nothing."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            runtime = _runtime(on, service)
-            try:
-                print(f"decided {await parked_events.retry(runtime, case_id)} events")
-            except (Problem, SystemExit):
-                raise
-            except Exception as wrong:  # whatever deciding raises: it is what the person needs to see
-                _fail(f"still undecidable, nothing changed: {wrong}")
-            finally:
-                await runtime.db.close()
-
-    _run(work())
-
-
-@parked_app.command("drop")
-def parked_drop(
-    service: Service, parked_id: Annotated[int, typer.Argument()], reason: Annotated[str, typer.Option(help="Kept")]
-) -> None:
-    """Give up one parked event, for a reason that is kept."""
-
-    async def work() -> None:
-        async with base(read_settings(), attach=True) as on:
-            runtime = _runtime(on, service)
-            try:
-                await parked_events.drop(runtime, parked_id, reason)
-            finally:
-                await runtime.db.close()
-
-    _run(work())
 
 
 @sla_app.command("audit")
@@ -271,7 +135,7 @@ def sla_audit(as_json: Annotated[bool, typer.Option("--json", help="For programs
             if differ:
                 raise SystemExit(1)
 
-    _run(work())
+    run(work())
 
 
 def admin_key(settings: Settings) -> str:
@@ -281,7 +145,7 @@ def admin_key(settings: Settings) -> str:
     file = settings.data_dir / "admin-key"
     if file.exists():
         return file.read_text().strip()
-    _fail("set TOCSIN_ADMIN_KEY to a key with the scope `read`")
+    fail("set TOCSIN_ADMIN_KEY to a key with the scope `read`")
 
 
 @app.command()
@@ -296,7 +160,7 @@ def ledger(
     for each in url or [settings.url]:
         answer = httpx.get(f"{each.rstrip('/')}/v1/ledger", headers=headers, timeout=30)
         if answer.is_error:
-            _fail(f"{each} answered {answer.status_code}: {answer.text[:300]}")
+            fail(f"{each} answered {answer.status_code}: {answer.text[:300]}")
         for line in answer.json()["lines"]:
             entries += [ledger_lines.Entry(line["hop"], line["unit"], t, n) for t, n in line["terms"].items()]
     lines = ledger_lines.merge(entries)
@@ -331,11 +195,11 @@ def sql(
                 else:
                     await asking.converse(db, how)
             except DBAPIError as wrong:
-                _fail(str(wrong.orig).splitlines()[0])
+                fail(str(wrong.orig).splitlines()[0])
             finally:
                 await db.close()
 
-    _run(work())
+    run(work())
 
 
 if __name__ == "__main__":

@@ -6,20 +6,28 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import MetaData
+from sqlalchemy.schema import CreateTable
+
+from shared import audit, tables
+from shared.audit import Act, Actor, Principal
 from shared.clock import Clock
 from shared.db import Database
 from shared.errors import Problem, not_found
 from shared.ids import Ids, secret
 
+__all__ = ["SCOPES", "Keys", "Principal"]
+
 SCOPES = ("contacts:write", "cases:write", "config:write", "pages:write", "read", "admin")
 CACHE_S = 5.0  # a revoked key works for at most this long
 CACHE_SIZE = 10_000
+STRANGERS_A_S = 50.0  # keys that were never seen to be good that this process looks up: guessing costs others nothing
+AT_START = Actor("tocsin", "start")
 FIRST_KEY = "first admin key"
 
 _SCHEMA = (
@@ -29,24 +37,14 @@ _SCHEMA = (
 _SECRETS = "CREATE TABLE IF NOT EXISTS shared_secret (name text PRIMARY KEY, value text NOT NULL)"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is calling."""
-
-    key_id: UUID
-    name: str
-    scopes: frozenset[str]
-
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
-
-
 class Keys:
     """The API keys of this installation."""
 
     def __init__(self, db: Database, clock: Clock, ids: Ids) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._cache: dict[bytes, tuple[float, Principal | None]] = {}
+        self._good: set[bytes] = set()
+        self._strangers = (STRANGERS_A_S, time.monotonic())
 
     async def migrate(self) -> None:
         async with self._db.transaction() as tx:
@@ -54,6 +52,8 @@ class Keys:
             await tx.run("CREATE SCHEMA IF NOT EXISTS auth")
             await tx.run(_SCHEMA)
             await tx.run(_SECRETS)
+            table = CreateTable(tables.acts(MetaData()), if_not_exists=True)
+            await tx.run(str(table.compile(dialect=self._db.engine.dialect)))
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The principal of an ``Authorization: Bearer <key>`` header. Raises a 401 problem."""
@@ -63,13 +63,26 @@ class Keys:
         digest = hashlib.sha256(key.strip().encode()).digest()
         cached = self._cache.get(digest)
         if cached is None or cached[0] < time.monotonic():
+            if digest not in self._good and not self._may_look():
+                detail = "Too many unknown keys are tried. Wait, then repeat."
+                raise Problem(429, "too-many-requests", detail, {"Retry-After": "1"})
             if len(self._cache) >= CACHE_SIZE:
                 self._cache.clear()
+                self._good.clear()
             cached = (time.monotonic() + CACHE_S, await self._look_up(digest))
             self._cache[digest] = cached
+            if cached[1] is not None:
+                self._good.add(digest)
         if cached[1] is None:
             raise _unauthorized("This key is unknown, expired or revoked. `tocsin keys create` makes a new one.")
         return cached[1]
+
+    def _may_look(self) -> bool:
+        left, since = self._strangers
+        now = time.monotonic()
+        left = min(STRANGERS_A_S, left + (now - since) * STRANGERS_A_S)
+        self._strangers = (max(0.0, left - 1), now)
+        return left >= 1
 
     async def _look_up(self, digest: bytes) -> Principal | None:
         async with self._db.transaction() as tx:
@@ -82,36 +95,46 @@ class Keys:
         return None if row is None else Principal(row.id, row.name, frozenset(row.scopes))
 
     async def create(
-        self, name: str, scopes: Sequence[str], expires_at: datetime | None = None, key: str | None = None
+        self,
+        name: str,
+        scopes: Sequence[str],
+        expires_at: datetime | None = None,
+        key: str | None = None,
+        by: Actor = AT_START,
     ) -> str:
         """Make a key and give it, once: only its hash is kept."""
         if unknown := sorted(set(scopes) - set(SCOPES)):
             raise Problem(422, "invalid", f"Unknown scope {unknown[0]!r}. Scopes are: {', '.join(SCOPES)}.")
-        key = key or secret("tocsin")
+        key, key_id, now = key or secret("tocsin"), self._ids.new(), self._clock.now()
         async with self._db.transaction() as tx:
-            await tx.run(
+            made = await tx.run(
                 "INSERT INTO api_key (id, name, sha256, scopes, created_at, expires_at)"
                 " VALUES (:id, :name, :digest, CAST(:scopes AS text[]), :now, :expires_at) ON CONFLICT DO NOTHING",
-                id=self._ids.new(),
+                id=key_id,
                 name=name,
                 digest=hashlib.sha256(key.encode()).digest(),
                 scopes=list(scopes),
-                now=self._clock.now(),
+                now=now,
                 expires_at=expires_at,
             )
+            if made:
+                facts = {"name": name, "scopes": list(scopes), "expires_at": expires_at}
+                await audit.write(tx, by, Act("made", "key", str(key_id), facts=facts), now)
         return key
 
     async def shared_secret(self, name: str) -> str:
-        """A secret that all services of this installation share; made when it is first asked for."""
+        """A secret that all services of this installation share, sealed; made when it is first asked for."""
         async with self._db.transaction() as tx:
-            return str(
-                await tx.scalar(
-                    "INSERT INTO shared_secret AS s (name, value) VALUES (:name, :value)"
-                    " ON CONFLICT (name) DO UPDATE SET value = s.value RETURNING value",
-                    name=name,
-                    value=secret(name),
-                )
+            stored = await tx.scalar(
+                "INSERT INTO shared_secret AS s (name, value) VALUES (:name, :value)"
+                " ON CONFLICT (name) DO UPDATE SET value = s.value RETURNING value",
+                name=name,
+                value=tx.seal.seal(secret(name)),
             )
+            opened = tx.seal.open(str(stored))
+        if opened is None:
+            raise SystemExit("A secret that services share was sealed with another key: add it to TOCSIN_SECRET_KEY.")
+        return opened
 
     async def listing(self) -> list[dict[str, Any]]:
         async with self._db.transaction() as tx:
@@ -120,12 +143,20 @@ class Keys:
             )
         return [dict(row._mapping) for row in rows]
 
-    async def revoke(self, key_id: UUID) -> None:
+    async def revoke(self, key_id: UUID, by: Actor) -> None:
+        now = self._clock.now()
         async with self._db.transaction() as tx:
-            done = await tx.run("UPDATE api_key SET revoked_at = :now WHERE id = :id", now=self._clock.now(), id=key_id)
-        if not done:
-            raise not_found("key", key_id)
+            if not await tx.one("SELECT 1 FROM api_key WHERE id = :id", id=key_id):
+                raise not_found("key", key_id)
+            ended = "UPDATE api_key SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL"
+            if await tx.run(ended, now=now, id=key_id):
+                await audit.write(tx, by, Act("revoked", "key", str(key_id)), now)
         self._cache.clear()
+
+    async def audited(self, search: audit.Search, limit: int, after: audit.Place | None) -> list[audit.Entry]:
+        """Who made and revoked keys."""
+        async with self._db.transaction() as tx:
+            return await audit.listing(tx, "auth", search, limit, after)
 
     async def first_start(self, given: str | None, data_dir: Path, distributed: bool) -> None:
         """Make sure that an admin key exists: the one given, else a new one.

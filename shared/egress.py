@@ -13,7 +13,11 @@ from typing import Any
 import httpcore
 import httpx
 
-_NAT64 = ip_network("64:ff9b::/96")  # its last four bytes are the IPv4 address that is meant
+_GLOBAL = IPv6Network("2000::/3")  # all that is routed between networks; the rest is local, reserved or translated
+_DOCUMENTED = IPv6Network("3fff::/20")
+# Their last four bytes are the IPv4 address that is meant: mapped, translated, compatible, NAT64, a NAT64 of one's own.
+_CARRIERS = tuple(map(IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+_ISATAP = (0x00005EFE, 0x02005EFE)  # the third group of four bytes, in any network: an IPv4 address follows
 _LAST_FOUR_BYTES = 0xFFFFFFFF
 
 Address = IPv4Address | IPv6Address
@@ -36,7 +40,7 @@ class Egress:
         meant = _meant(address)
         if host.lower() in self._hosts or any(meant in network for network in self._networks):
             return None
-        if meant.is_global and not meant.is_multicast:
+        if meant.is_global and not meant.is_multicast and (isinstance(meant, IPv4Address) or _routed(meant)):
             return None
         return (
             f"{host} is at {meant}, which is inside our own network."
@@ -123,14 +127,17 @@ def _network(text: str) -> Any:
         return None
 
 
+def _routed(address: IPv6Address) -> bool:
+    return address in _GLOBAL and address not in _DOCUMENTED
+
+
 def _meant(text: str) -> Address:
     """The address that a packet reaches in the end: IPv4 inside IPv6 is taken out."""
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
         if address.sixtofour is not None:
             return address.sixtofour
-        if isinstance(_NAT64, IPv6Network) and address in _NAT64:
+        carried = any(address in network for network in _CARRIERS) and int(address) > 1
+        if carried or (int(address) >> 32) & _LAST_FOUR_BYTES in _ISATAP:
             return IPv4Address(int(address) & _LAST_FOUR_BYTES)
     return address

@@ -19,9 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import telemetry
 from shared.auth import Principal
 from shared.errors import Problem
-from shared.http import authorized, problem_response, response_to
+from shared.http import REQUEST_ID, authorized, problem_response, response_to
 from shared.ids import Ids
 
+_NO_STORE = (b"cache-control", b"no-store")  # of customers' words
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,6 +58,7 @@ class Gate:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else str(self._ids.new())
+        scope[REQUEST_ID] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         limit = self._limits.get(scope["path"], self._limits[""])
@@ -73,7 +76,9 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                said = message.get("headers", [])
+                kept = () if any(name == b"cache-control" for name, _ in said) else (_NO_STORE,)
+                message["headers"] = [*said, *kept, _NO_SNIFF, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -100,9 +105,8 @@ class Gate:
         """Past the framework, or back to it with the body that was read."""
         scope["app"] = self._fastapi
         try:
-            principal = await authorized(
-                self._fastapi, headers.get(b"authorization", b"").decode("latin-1"), shortcut.scope
-            )
+            authorization = headers.get(b"authorization", b"").decode("latin-1")
+            principal = await authorized(scope, authorization, shortcut.scope)
             body = await _body(receive)
             what = shortcut.read(body) if body is not None else None
             if what is None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from shared.auth import Keys, Principal
 from shared.contracts.numbers import case_number, parse_case_number
@@ -25,6 +26,7 @@ from shared.contracts.spec import Strict
 from shared.db import is_data_error
 from shared.errors import Problem
 from shared.log import LogUnavailable
+from shared.openapi import PROBLEM, Methods, documented
 
 __all__ = [
     "Answer",
@@ -44,6 +46,7 @@ __all__ = [
     "expected_version",
     "problem_response",
     "response_to",
+    "whence",
 ]
 
 log = structlog.get_logger()
@@ -52,6 +55,7 @@ T = TypeVar("T")
 PROBLEM_TYPE = "https://tocsin.dev/problems/"
 RETRY_AFTER_S = "1"
 MAX_CURSOR = 1_000
+REQUEST_ID = "tocsin.request_id"  # in the scope of a request
 CARD_DIGITS = 12  # of the shortest card number
 
 
@@ -71,17 +75,6 @@ class Ready(Response):
             (b"content-type", b"application/json"),
             *headers,
         ]
-
-
-class ProblemDetails(BaseModel):
-    """RFC 9457. ``detail`` says what to do; ``errors`` names each field at fault."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    errors: list[dict[str, str]] | None = None
 
 
 class Listing(BaseModel, Generic[T]):
@@ -147,31 +140,43 @@ def allow(scope: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     """A dependency that gives the caller, who must have ``scope`` (or ``admin``)."""
 
     async def caller(
-        request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+        request: Request,
+        _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer, scopes=[scope])],
     ) -> Principal:
-        return await authorized(request.app, request.headers.get("authorization"), scope)
+        return await authorized(request.scope, request.headers.get("authorization"), scope)
 
     return caller
 
 
-async def authorized(app: FastAPI, authorization: str | None, scope: str) -> Principal:
-    """The caller, who must have ``scope`` (or ``admin``) and not be too fast. Raises a problem."""
-    keys: Keys = app.state.keys
+async def authorized(request: Scope, authorization: str | None, needed: str) -> Principal:
+    """The caller, who must have the scope ``needed`` (or ``admin``) and not be too fast. Raises a problem."""
+    state = request["app"].state
+    keys: Keys = state.keys
     principal = await keys.authenticate(authorization)
-    if not principal.may(scope):
-        raise Problem(403, "forbidden", f"This key lacks the scope '{scope}'. Ask an admin for a key that has it.")
-    rate: _Rate = app.state.rate
+    if not principal.may(needed):
+        raise Problem(403, "forbidden", f"This key lacks the scope '{needed}'. Ask an admin for a key that has it.")
+    rate: _Rate = state.rate
     if not rate.take(principal.key_id):
         raise Problem(
             429, "too-many-requests", "Too many requests with this key. Wait, then repeat.", {"Retry-After": "1"}
         )
     structlog.contextvars.bind_contextvars(principal=principal.name)
-    return principal
+    return Principal(principal.key_id, principal.name, principal.scopes, *whence(request))
 
 
-async def _known_query(request: Request) -> None:
-    """A misspelt query parameter is refused rather than silently doing nothing."""
+def whence(request: Scope) -> tuple[str | None, str | None]:
+    """The address of the client, as the connection or a trusted proxy says, and the id that the gate gave."""
+    client = request.get("client")
+    return client[0] if client else None, request.get(REQUEST_ID)
+
+
+async def _known(request: Request) -> None:
+    """A misspelt query parameter is refused rather than silently doing nothing; and ``GET /v1/contacts/batch`` is no
+    contact named batch."""
     route = request.scope.get("route")
+    path = request.scope["path"]
+    if getattr(route, "path", path) != path and request.app.state.methods.exact(path) is not None:
+        raise HTTPException(405)
     known = getattr(route, "known_query", None)
     if known is None:
         known = {p.alias for d in _dependants(getattr(route, "dependant", None)) for p in d.query_params}
@@ -220,7 +225,7 @@ def problem_response(problem: Problem, request: Request | None = None) -> Respon
         **({"instance": request.url.path} if request else {}),
         **problem.extra,
     }
-    return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+    return JSONResponse(body, problem.status, problem.headers, media_type=PROBLEM)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -252,7 +257,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
     plain = error.detail in ("Not Found", "Method Not Allowed")
     detail = _HTTP_DETAILS.get(error.status_code, error.detail) if plain else str(error.detail)
     kind = _HTTP_KINDS.get(error.status_code, "error")
-    return problem_response(Problem(error.status_code, kind, detail, dict(error.headers or {})), request)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(request.app.state.methods.of(request.scope["path"]))
+    return problem_response(Problem(error.status_code, kind, detail, headers), request)
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
@@ -303,16 +311,14 @@ async def response_to(error: Exception, request: Request) -> Response:
 
 def create_app(title: str, routers: list[APIRouter], keys: Keys, rate_limit: int) -> FastAPI:
     """The application of one service, or of all of them in embedded mode."""
-    responses: dict[int | str, dict[str, Any]] = {
-        "4XX": {
-            "description": "A problem, saying what to do",
-            "content": {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}},
-        }
-    }
-    app = FastAPI(title=title, version="1", dependencies=[Depends(_known_query)], responses=responses)
+    app = FastAPI(
+        title=title, version="1", dependencies=[Depends(_known)], redoc_url=None, swagger_ui_oauth2_redirect_url=None
+    )
+    app.openapi = documented(app)  # type: ignore[method-assign]  # the framework's own way to extend the document
     app.state.keys, app.state.rate = keys, _Rate(rate_limit)
     for router in routers:
         app.include_router(router)
+    app.state.methods = Methods(app)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return app

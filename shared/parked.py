@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from shared import audit
+from shared.audit import Act, Actor
 from shared.batch import Input
 from shared.contracts import catalogue
 from shared.contracts.decision import Fired, Replan
@@ -111,7 +113,7 @@ async def listing(tx: Tx, limit: int = LIST_LIMIT) -> list[Mapping[str, Any]]:
     return [dict(row._mapping) for row in found]
 
 
-async def retry(runtime: Runtime[Any], case_id: UUID) -> int:
+async def retry(runtime: Runtime[Any], case_id: UUID, by: Actor) -> int:
     """Decide about everything parked of a case, in order; all of it or nothing. Gives how many.
 
     Raises what deciding raises: the case stays parked as it was.
@@ -126,6 +128,8 @@ async def retry(runtime: Runtime[Any], case_id: UUID) -> int:
         inputs = [Input(case_id, _body(case_id, row)) for row in rows]
         await work.apply(inputs)
         await work.tx.run("DELETE FROM parked WHERE id = ANY(CAST(:ids AS bigint[]))", ids=[row.id for row in rows])
+        act = Act("retried", "parked case", str(case_id), facts={"events": len(rows)})
+        await audit.write(work.tx, by, act, work.now)
     return len(inputs)
 
 
@@ -140,7 +144,7 @@ def _body(case_id: UUID, row: Any) -> Any:
     return catalogue.decode(row.topic, headers, row.body)
 
 
-async def drop(runtime: Runtime[Any], parked_id: int, reason: str) -> None:
+async def drop(runtime: Runtime[Any], parked_id: int, reason: str, by: Actor) -> None:
     """Give up one parked event, for a reason that is kept."""
     async with runtime.db.transaction() as tx:
         dropped = await tx.run(
@@ -153,3 +157,4 @@ async def drop(runtime: Runtime[Any], parked_id: int, reason: str) -> None:
         )
         if not dropped:
             raise not_found("parked event", parked_id)
+        await audit.write(tx, by, Act("dropped", "parked event", str(parked_id), reason), runtime.clock.now())

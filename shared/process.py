@@ -82,7 +82,7 @@ async def base(settings: Settings, attach: bool = False) -> AsyncIterator[Base]:
         url = settings.database_url.get_secret_value()
     auth_url = settings.auth_database_url.get_secret_value() if settings.auth_database_url else url
     clock = DatabaseClock()
-    own = Database(auth_url, "auth", pool_size=2)
+    own = Database(auth_url, "auth", pool_size=2, seal=seal)
     try:
         await _first_sample(clock, own)
         yield Base(settings, url, clock, Ids(clock), own, postgres, seal)
@@ -231,7 +231,7 @@ def application(settings: Settings, parts: Sequence[Part], runner: Runner, keys:
     """The HTTP side of this process."""
     routers = [part.assembly.router for part in parts]
     app: FastAPI = create_app(
-        f"Tocsin {title}", [*routers, operations.routes(runner.health, parts)], keys, settings.rate_limit
+        f"Tocsin {title}", [*routers, operations.routes(runner.health, parts, keys)], keys, settings.rate_limit
     )
     limits = {
         "": settings.body_limit,

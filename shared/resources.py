@@ -13,11 +13,14 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import APIRouter, Depends, Header, Path, Response
 from pydantic import BaseModel, ConfigDict
 
+from shared import audit
+from shared.audit import Act
 from shared.auth import Principal
 from shared.contracts.spec import READ_ONLY
 from shared.db import Tx, from_json, to_json
 from shared.errors import Problem, conflict, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag, expected_version
+from shared.openapi import also
 from shared.runtime import Runtime
 from shared.sealing import each_secret, hidden
 
@@ -232,7 +235,11 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
                 raise conflict("too-many", f"There are {MAX_RESOURCES} {kind.kind}s, which is the limit. Delete some.")
             kind.check(name, spec, current)
             body = kind.kept(spec, before.body if before else None)
-            made = await put(tx, kind.kind, name, body, who.name, runtime.clock.now(), expected_version(if_match))
+            now = runtime.clock.now()
+            made = await put(tx, kind.kind, name, body, who.name, now, expected_version(if_match))
+            if before is None or made.version != before.version:
+                act = Act("changed" if before else "made", kind.kind, name, facts={"version": made.version})
+                await audit.write(tx, who, act, now)
             more = await kind.stored(tx, name, prepared)
         response.headers["ETag"] = etag(made.version)
         response.status_code = 200 if before else 201
@@ -240,7 +247,7 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
 
     # FastAPI reads the body's model from the annotation, which differs by kind.
     write.__annotations__["spec"] = kind.model
-    router.put(by_name, name=f"put_{kind.kind}", responses={201: {"model": ResourceAnswer}})(write)
+    router.put(by_name, name=f"put_{kind.kind}", responses={201: {"model": ResourceAnswer}, **also(409)})(write)
 
     @router.get(by_name, name=f"get_{kind.kind}", dependencies=[Depends(allow("read"))])
     async def read(name: ResourceName, response: Response) -> ResourceAnswer:
@@ -262,7 +269,7 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
         following = encode_cursor(page[-1].updated_at.isoformat(), page[-1].name) if more else None
         return Listing(items=[shown(r) for r in page], next=following)
 
-    @router.delete(by_name, name=f"delete_{kind.kind}", status_code=204)
+    @router.delete(by_name, name=f"delete_{kind.kind}", status_code=204, responses=also(409))
     async def remove(
         name: ResourceName,
         who: Annotated[Principal, Depends(allow("config:write"))],
@@ -273,6 +280,8 @@ def routes(runtime: Runtime[Any], kind: Kind) -> APIRouter:
             if uses := kind.uses(current, name):
                 detail = f"{kind.kind} {name} is in use. Change what uses it first: {', '.join(uses[:20])}."
                 raise conflict("in-use", detail, uses=uses[:500])
-            await delete(tx, kind.kind, name, who.name, runtime.clock.now(), expected_version(if_match))
+            now = runtime.clock.now()
+            await delete(tx, kind.kind, name, who.name, now, expected_version(if_match))
+            await audit.write(tx, who, Act("deleted", kind.kind, name), now)
 
     return router

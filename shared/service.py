@@ -133,6 +133,7 @@ class Runner:
         config = uvicorn.Config(
             app, http=Protocol, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30,
             timeout_graceful_shutdown=int(self._settings.drain_s), server_header=False,
+            proxy_headers=bool(self._settings.trusted_proxies), forwarded_allow_ips=self._settings.trusted_proxies,
         )  # fmt: skip
         server = Server(config)
         loops, relays = [], []

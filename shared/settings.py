@@ -56,6 +56,7 @@ class Settings(FromEnvironment):
     data_dir: Path = Path(".tocsin")
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    trusted_proxies: str = ""  # networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,192.0.2.7
     public_url: str | None = None  # how people reach us; http://127.0.0.1:<port> where unset
 
     # Kafka
@@ -162,6 +163,16 @@ class Settings(FromEnvironment):
         if url and not url.startswith("kafka://"):
             raise ValueError("write kafka://host:port,host:port, or leave it unset for the log in Postgres")
         return url or None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, written: str) -> str:
+        for each in filter(None, map(str.strip, written.split(","))):
+            try:
+                ip_network(each, strict=False)  # not *: then anybody could write any address
+            except ValueError:
+                raise ValueError(f"{each!r} is no network: write 10.0.0.0/8 or 192.0.2.7") from None
+        return written
 
     def model_post_init(self, _context: Any) -> None:
         if self.inbox_days <= self.log_days:

@@ -32,6 +32,7 @@ def platform_tables(metadata: MetaData) -> None:
     _wire(metadata)
     _time_and_trouble(metadata)
     _requests(metadata)
+    acts(metadata)
 
 
 def _wire(metadata: MetaData) -> None:
@@ -166,4 +167,26 @@ def _requests(metadata: MetaData) -> None:
         Column("body", JSONB),  # null: deleted
         Column("updated_at", _WHEN, nullable=False),
         Column("updated_by", Text, nullable=False),
+    )
+
+
+def acts(metadata: MetaData) -> Table:
+    """Who did what, when, from where."""
+    return Table(
+        "audit",
+        metadata,
+        Column("number", BigInteger, Identity(always=True), primary_key=True),
+        Column("at", _WHEN, nullable=False),
+        Column("act", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("by", Text, nullable=False),
+        Column("via", Text, nullable=False),
+        Column("key", Text),
+        Column("key_id", Uuid),
+        Column("address", Text),
+        Column("request_id", Text),
+        Column("reason", Text),
+        Column("facts", JSONB, nullable=False),
+        Index("audit_at", "at", "number"),
     )

@@ -18,8 +18,8 @@ from services.routing.model import CaseState, ContactFacts
 from services.routing.model.trials import Trial, TrialKind, TrialState
 from services.routing.rules import RulesetError
 from services.routing.store import RoutingStore, rulesets, trials
-from services.routing.store.audit import Actor
 from shared import resources, telemetry
+from shared.audit import Actor
 from shared.contracts import duration
 from shared.pace import gently
 from shared.runtime import Runtime
@@ -122,7 +122,7 @@ class Trials:
             held = await trials.hold(tx, trial.number, wait=True)
             if held is None:
                 return False
-            await trials.end(tx, held, how, Actor(BY_ITSELF), because, self._runtime.clock.now())
+            await trials.end(tx, held, how, Actor(BY_ITSELF, "itself"), because, self._runtime.clock.now())
         log.warning("trial ended by itself", kind=trial.kind, version=trial.version, how=how, because=because)
         return True
 

@@ -1,11 +1,32 @@
 """Documents that people write: strict, immutable, storable."""
 
+import re
+from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _written(value: Any) -> Any:
+    """A number would be taken for seconds or milliseconds since 1970, whichever looks right."""
+    if isinstance(value, date | datetime) or (isinstance(value, str) and _WRITTEN.match(value)):
+        return value
+    raise ValueError("write the time as RFC 3339 with a zone, for example 2026-11-22T07:03:00Z")
+
+
+def _day(value: Any) -> Any:
+    if type(value) is date or (isinstance(value, str) and _WRITTEN.fullmatch(value)):
+        return value
+    raise ValueError("write the day as 2026-11-22")
+
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]  # permanent; a `label` is shown
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
+Date = Annotated[date, BeforeValidator(_day)]
 
 MAX_NESTING = 32
 READ_ONLY = ("name", "version", "updated_at", "updated_by", "warnings")  # what answers add to a configured document

@@ -25,7 +25,7 @@ from services.routing.app import service
 from services.routing.model import ContactFacts
 from services.routing.spec import RulesetSpec
 from services.routing.store import rulesets as stored
-from services.routing.store.audit import Actor
+from shared.audit import Actor
 from shared.batch import Input
 from shared.clock import SystemClock
 from shared.contracts.contacts import ContactReceived, Customer
@@ -126,8 +126,8 @@ async def measure(url: str) -> dict[str, float]:
     assert made.first_start is not None
     async with db.transaction() as tx:
         await made.first_start(tx, clock.now())
-        version = await stored.create(tx, spec, Actor("bench"), None, 1, clock.now())
-        await stored.activate(tx, version, Actor("bench"), clock.now())
+        version = await stored.create(tx, spec, Actor("bench", "bench"), None, 1, clock.now())
+        await stored.activate(tx, version, Actor("bench", "bench"), clock.now())
     await fill(db)
     choice = replay.Choice(until=NEWEST + timedelta(hours=1))
     task = replay.Task(url=url, schema_name="routing", before=(2, spec), after=(3, draft), choice=choice)

@@ -23,6 +23,7 @@ class Operation:
     path: str
     parameters: tuple[JSON, ...]
     content: Mapping[str, Any]  # of the body, by media type
+    security: tuple[JSON, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,4 +58,4 @@ def operations(documents: Mapping[str, JSON]) -> Iterator[Operation]:
                 found = item[method]
                 parameters = (*item.get("parameters", ()), *found.get("parameters", ()))
                 content = found.get("requestBody", {}).get("content", {})
-                yield Operation(base, method.upper(), path, parameters, content)
+                yield Operation(base, method.upper(), path, parameters, content, tuple(found.get("security", ())))

@@ -1,7 +1,7 @@
 """Routes: what happened on cases."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -20,16 +20,20 @@ from shared.auth import Principal
 from shared.errors import Problem, invalid
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
 from shared.idempotency import EXPIRES_HEADER, IdempotencyKey
+from shared.openapi import also
 from shared.runtime import Runtime
 
-_NDJSON = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+_NDJSON: dict[str, Any] = {"requestBody": {"content": {"application/x-ndjson": {"schema": {}}}}}
 
 
 def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     router = APIRouter(tags=["activities"])
 
     @router.post(
-        "/v1/activities", status_code=202, response_model=ActivityRecorded, responses={202: {"headers": EXPIRES_HEADER}}
+        "/v1/activities",
+        status_code=202,
+        response_model=ActivityRecorded,
+        responses={202: {"headers": EXPIRES_HEADER}, **also(404, 409)},
     )
     async def post_activity(
         new: NewActivity,

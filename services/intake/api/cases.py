@@ -11,7 +11,8 @@ from services.intake.model import Absorb, CaseFile, MergeInto
 from services.intake.model.identity import canonical
 from services.intake.model.posted import Merge
 from services.intake.store import contacts, customers, reads
-from shared import telemetry
+from shared import audit, telemetry
+from shared.audit import Act, Actor
 from shared.auth import Principal
 from shared.batch import Input
 from shared.contracts.mailids import case_token
@@ -19,6 +20,7 @@ from shared.contracts.words import Status
 from shared.db import Tx
 from shared.errors import conflict, invalid, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.openapi import also
 from shared.runtime import Runtime
 
 SHOWN = 500  # contacts, and activities, of one case in one answer
@@ -61,7 +63,7 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
         token = case_token(row.number, runtime.settings.mail_secret)
         return CaseAnswer.whole(row, listed, happened, totals, token)
 
-    @router.post("/v1/cases/{id}/merge")
+    @router.post("/v1/cases/{id}/merge", responses=also(409))
     async def merge(id: str, into: Merge, principal: Annotated[Principal, Depends(allow("cases:write"))]) -> Merged:
         """Merge a case into another. It stays as a tombstone that points there."""
         by = into.by or principal.name
@@ -83,6 +85,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
                     Input(target.id, Absorb(source, unanswered, by), trace),
                 ]
             )
+            act = Act("merged", "case", source.name, facts={"case_id": str(source.id), "into": target.name})
+            await audit.write(work.tx, Actor.of(principal, into.by), act, work.now)
         return Merged(case_id=source.id, merged_into=target.id, number=target.name)
 
     return router

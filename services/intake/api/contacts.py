@@ -1,7 +1,7 @@
 """Routes: contacts in, by JSON, in batches, as raw email; and out."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +21,7 @@ from shared.errors import Problem, invalid, not_found
 from shared.gate import Shortcut
 from shared.http import allow
 from shared.idempotency import EXPIRES_HEADER, IdempotencyKey
+from shared.openapi import also
 from shared.runtime import Runtime
 
 THREAD_FROM = 65_536  # bytes of a mail that is read off the loop
@@ -28,7 +29,7 @@ THREAD_FROM = 65_536  # bytes of a mail that is read off the loop
 History = Annotated[bool, Query(description="An import: clocks are computed, nobody is paged")]
 Source = Annotated[str | None, Query(min_length=1, max_length=100, description="The system it comes from")]
 Mailbox = Annotated[str | None, Query(max_length=320, description="The address that the mail arrived at")]
-_NDJSON = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+_NDJSON: dict[str, Any] = {"requestBody": {"content": {"application/x-ndjson": {"schema": {}}}}}
 _MAIL = {"requestBody": {"required": True, "content": {"message/rfc822": {"schema": {"type": "string"}}}}}
 
 
@@ -51,7 +52,10 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
     own = Own.of(runtime.settings.mailboxes, runtime.settings.agents, runtime.settings.mail_secret)
 
     @router.post(
-        "/v1/contacts", status_code=202, response_model=ContactAccepted, responses={202: {"headers": EXPIRES_HEADER}}
+        "/v1/contacts",
+        status_code=202,
+        response_model=ContactAccepted,
+        responses={202: {"headers": EXPIRES_HEADER}, **also(409)},
     )
     async def post_contact(
         new: NewContact,
@@ -83,7 +87,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
         "/v1/contacts/email",
         status_code=202,
         response_model=ContactAccepted | Quarantined,
-        responses={202: {"headers": EXPIRES_HEADER}},
+        responses={202: {"headers": EXPIRES_HEADER}, **also(409)},
         openapi_extra=_MAIL,
     )
     async def post_email(

@@ -11,16 +11,19 @@ from services.intake.model.identity import canonical
 from services.intake.model.posted import MergeCustomer
 from services.intake.store import customers
 from services.intake.store.customers import Known
-from shared import outbox, telemetry
+from shared import audit, outbox, telemetry
+from shared.audit import Act, Actor
 from shared.auth import Principal
 from shared.batch import Input
 from shared.db import Tx
 from shared.errors import conflict, invalid, not_found
 from shared.http import allow
+from shared.openapi import also
 from shared.runtime import Runtime
 
 GROUP = 500  # cases a transaction
 SHOWN = 50  # cases, and merges, in one answer
+CUSTOMER = "customer"
 
 Named = Annotated[str, Path(max_length=320, description="An id, address or phone number")]
 
@@ -28,7 +31,7 @@ Named = Annotated[str, Path(max_length=320, description="An id, address or phone
 def routes(runtime: Runtime[CaseFile]) -> APIRouter:
     router = APIRouter(tags=["customers"])
 
-    @router.get("/v1/customers/{id}", dependencies=[Depends(allow("read"))])
+    @router.get("/v1/customers/{id}", responses=also(409), dependencies=[Depends(allow("read"))])
     async def get_customer(
         id: Named, limit: Annotated[int, Query(ge=1, le=500, description="How many cases at most")] = SHOWN
     ) -> CustomerAnswer:
@@ -36,7 +39,7 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return await _answer(tx, await _one(tx, id), limit)
 
-    @router.post("/v1/customers/{id}/merge")
+    @router.post("/v1/customers/{id}/merge", responses=also(409))
     async def merge(
         id: Named, into: MergeCustomer, principal: Annotated[Principal, Depends(allow("cases:write"))]
     ) -> CustomerAnswer:
@@ -50,6 +53,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
                 by = into.by or principal.name
                 now = runtime.clock.now()
                 await customers.merge(tx, runtime.ids.new(), source.name, target.name, by, into.reason, now)
+                act = Act("merged", CUSTOMER, source.name, into.reason, {"into": target.name})
+                await audit.write(tx, Actor.of(principal, into.by), act, now)
             elif source.name not in canonical(into.into):  # asked again it is done; the other way round it cannot be
                 raise conflict("cannot-merge", f"Both are {source.name!r} already. Take back the merge first.")
             return await _answer(tx, await _one(tx, id), SHOWN)
@@ -66,13 +71,14 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
             await customers.lock_merges(tx)
             for name in _names(id):
                 if row := await customers.unmerge(tx, name, principal.name, runtime.clock.now()):
+                    await audit.write(tx, principal, Act("unmerged", CUSTOMER, name), runtime.clock.now())
                     return CustomerMerge.of(row)
         raise not_found("merge of customer", id)
 
-    @router.delete("/v1/customers/{id}", dependencies=[Depends(allow("admin"))])
-    async def erase(id: Named) -> Erased:
+    @router.delete("/v1/customers/{id}", responses=also(409))
+    async def erase(id: Named, principal: Annotated[Principal, Depends(allow("admin"))]) -> Erased:
         """Erase identity and text of a customer, here and in every service. Counts and clocks stay. Repeatable."""
-        return await erase_customer(runtime, id)
+        return await erase_customer(runtime, id, Actor.of(principal))
 
     return router
 
@@ -105,7 +111,7 @@ async def _answer(tx: Tx, known: Known, limit: int) -> CustomerAnswer:
     return CustomerAnswer.whole(known, latest, cases, merges)
 
 
-async def erase_customer(runtime: Runtime[CaseFile], who: str) -> Erased:
+async def erase_customer(runtime: Runtime[CaseFile], who: str, by: Actor) -> Erased:
     """In groups, each a transaction: what a stop leaves undone, the same request again completes."""
     async with runtime.db.transaction() as tx:
         names = await _to_erase(tx, who, runtime)
@@ -115,7 +121,11 @@ async def erase_customer(runtime: Runtime[CaseFile], who: str) -> Erased:
     while await _leave_others(runtime, names):
         pass
     async with runtime.db.transaction() as tx:
-        quarantined = await customers.forget(tx, names, runtime.clock.now())
+        now = runtime.clock.now()
+        quarantined = await customers.forget(tx, names, now)
+        await audit.forget(tx, CUSTOMER, sorted(names))
+        facts = {"cases": len(done), "quarantined": quarantined}
+        await audit.write(tx, by, Act("erased", CUSTOMER, audit.FORGOTTEN, facts=facts), now)
     return Erased(cases=len(done), quarantined=quarantined)
 
 

@@ -28,6 +28,7 @@ from shared import telemetry
 from shared.batch import Work
 from shared.errors import Problem, invalid, not_found
 from shared.http import Answer, allow
+from shared.openapi import also
 from shared.resources import ResourceName
 from shared.runtime import Runtime
 
@@ -68,7 +69,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return await sources.read(tx)
 
-    @router.post("/v1/hooks/{source}", status_code=202, openapi_extra=_BODY)
+    @router.post("/v1/hooks/{source}", status_code=202, openapi_extra=_BODY, responses=also(401, 409, 429))
     async def receive(source: ResourceName, request: Request) -> Taken:
         """A webhook of a configured source, in its vendor's own shape. Its signature is its key; no API key counts."""
         spec = (await named()).get(source)
@@ -92,6 +93,7 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
                 status_code=202,
                 tags=["contacts"],
                 description=hook.posted.__doc__,
+                responses=also(404, 409),
                 dependencies=[Depends(allow("contacts:write"))],
             )(_posting(runtime, desk, named, hook.posted))
     return router

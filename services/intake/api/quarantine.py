@@ -12,13 +12,15 @@ from services.intake.api.accept import accept, attempts
 from services.intake.api.answers import ContactAccepted, QuarantineItem
 from services.intake.model import CaseFile
 from services.intake.store import quarantine
-from shared import telemetry
+from shared import audit, telemetry
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Work
 from shared.contracts.spec import Strict
 from shared.db import Tx
 from shared.errors import Problem, conflict, invalid, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.openapi import also
 from shared.runtime import Runtime
 
 
@@ -55,7 +57,7 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return QuarantineItem.of(await _one(tx, id), whole=True)
 
-    @router.post("/v1/quarantine/{id}/release", status_code=202)
+    @router.post("/v1/quarantine/{id}/release", status_code=202, responses=also(409))
     async def release(id: UUID, principal: Annotated[Principal, Depends(allow("cases:write"))]) -> ContactAccepted:
         """Make a contact of what could be read of it."""
         trace = telemetry.traceparent()
@@ -70,6 +72,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
             if isinstance(result, Problem):
                 raise result
             await quarantine.settle(work.tx, id, "released", principal.name, None, result.contact_id, work.now)
+            act = Act("released", "quarantine", str(id), facts={"contact_id": str(result.contact_id)})
+            await audit.write(work.tx, principal, act, work.now)
             return ContactAccepted(
                 contact_id=result.contact_id,
                 case_id=result.case_id,
@@ -80,14 +84,16 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
 
         return await attempts(runtime, body)
 
-    @router.post("/v1/quarantine/{id}/drop")
+    @router.post("/v1/quarantine/{id}/drop", responses=also(409))
     async def drop(
         id: UUID, why: Drop, principal: Annotated[Principal, Depends(allow("cases:write"))]
     ) -> QuarantineItem:
         """Give it up, for a reason that is kept. Its content is erased."""
         async with runtime.db.transaction() as tx:
             _must_be_open(await _one(tx, id, lock=True))
-            await quarantine.settle(tx, id, "dropped", principal.name, why.reason, None, runtime.clock.now())
+            now = runtime.clock.now()
+            await quarantine.settle(tx, id, "dropped", principal.name, why.reason, None, now)
+            await audit.write(tx, principal, Act("dropped", "quarantine", str(id), why.reason), now)
             return QuarantineItem.of(await _one(tx, id))
 
     return router

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from services.intake.model import CaseFile
 from services.intake.store import rate
+from shared.contracts.spec import Date
 from shared.errors import invalid
 from shared.http import Answer, allow
 from shared.runtime import Runtime
@@ -69,8 +70,8 @@ def routes(runtime: Runtime[CaseFile]) -> APIRouter:
 
     @router.get("/v1/contact-rate", dependencies=[Depends(allow("read"))])
     async def contact_rate(
-        since: Annotated[date, Query(alias="from", description="The first day")],
-        until: Annotated[date, Query(description="The last day, included")],
+        since: Annotated[Date, Query(alias="from", description="The first day")],
+        until: Annotated[Date, Query(description="The last day, included")],
         by: Annotated[Literal["reason", "channel", "source"], Query(description="What to group by")] = "reason",
         groups: Annotated[int, Query(ge=1, le=100, description="The biggest groups; the rest are one")] = 20,
         time_zone: Annotated[str, Query(max_length=64, description="Whose days, an IANA zone")] = "UTC",

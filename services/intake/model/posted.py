@@ -3,13 +3,11 @@
 import json
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -17,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.contracts.spec import Strict
+from shared.contracts.spec import Instant, Strict
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 
 SUBJECT_LIMIT = 1_000  # characters
@@ -30,12 +28,6 @@ INTEGER_LIMIT = 2**63 - 1  # what programs read as an integer
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # a time before it is a broken clock
 AHEAD = timedelta(days=1)  # how far a time may be in the future: other people's clocks
 VOLUME_LIMIT = 10**15
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, datetime) or (isinstance(value, str) and not value.strip().lstrip("+-").isdecimal()):
-        return value
-    raise ValueError("write the time as RFC 3339 with a zone, for example 2026-11-22T07:03:00Z")
 
 
 def _plausible(at: datetime) -> datetime:
@@ -82,7 +74,7 @@ def _bounded(attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Source = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_plausible)]
+Moment = Annotated[Instant, AfterValidator(_plausible)]
 Url = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_web_address)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TAG_LIMIT)]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=TAGS_LIMIT)]

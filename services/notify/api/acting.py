@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from services.notify.api import answers
 from services.notify.api.deliveries import listed
@@ -16,10 +16,12 @@ from services.notify.model import CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze, TakeOver, Unsnooze
 from services.notify.model.specs import Length, Reason
 from services.notify.store import reads
+from shared import audit
+from shared.audit import Act, Actor
 from shared.auth import Principal
 from shared.batch import Input
 from shared.contracts import duration
-from shared.contracts.spec import Name
+from shared.contracts.spec import Instant, Name
 from shared.contracts.words import PageState
 from shared.errors import invalid, not_found
 from shared.http import Cursor, Limit, Listing, Strict, allow, encode_cursor
@@ -29,7 +31,16 @@ LONGEST_SNOOZE = timedelta(days=7)
 MAX_ORIGIN = 200
 
 Who = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Actor = Annotated[Principal, Depends(allow("pages:write"))]
+Holder = Annotated[Principal, Depends(allow("pages:write"))]
+
+_ACTS = {
+    Acknowledge: "acknowledged",
+    TakeOver: "took over",
+    Resolve: "resolved",
+    Snooze: "snoozed",
+    Unsnooze: "took snooze back",
+    HandOver: "asked to hand over",
+}
 
 
 class Acting(Strict):
@@ -45,7 +56,7 @@ class Explained(Acting):
 class Snoozing(Explained):
     """``until`` a time, or ``for`` a duration such as PT30M."""
 
-    until: AwareDatetime | None = None
+    until: Instant | None = None
     for_: Annotated[Length | None, Field(alias="for")] = None
 
     @model_validator(mode="after")
@@ -72,14 +83,14 @@ class Done:
     changed: bool
 
 
-async def attempt(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> Done:
+async def attempt(runtime: Runtime[CaseState], page_id: UUID, command: Any, by: Actor) -> Done:
     """Decide about a page, and give it as it is then. Raises a 404 problem."""
-    [done] = await attempt_all(runtime, [(page_id, command)])
+    [done] = await attempt_all(runtime, [(page_id, command)], by)
     return done
 
 
-async def attempt_all(runtime: Runtime[CaseState], asked: Sequence[tuple[UUID, Any]]) -> list[Done]:
-    """The same for many pages, in one transaction: none is done, or all are."""
+async def attempt_all(runtime: Runtime[CaseState], asked: Sequence[tuple[UUID, Any]], by: Actor) -> list[Done]:
+    """The same for many pages, in one transaction: none is done, or all are. What changes is audited."""
     ids = [page_id for page_id, _ in asked]
     async with runtime.unit() as work:
         found = await reads.pages_by_id(work.tx, ids)
@@ -87,16 +98,21 @@ async def attempt_all(runtime: Runtime[CaseState], asked: Sequence[tuple[UUID, A
             raise not_found("page", missing[0])
         await work.lock([each.case_id for each in found.values()])
         decisions = await work.apply([Input(found[page_id].case_id, command) for page_id, command in asked])
+        changed = [bool(decision.state.history) for decision in decisions]
+        acts = [
+            Act(_ACTS[type(command)], "page", str(page_id), facts={"case": found[page_id].case_number})
+            for (page_id, command), new in zip(asked, changed, strict=True)
+            if new
+        ]
+        await audit.write_all(work.tx, by, acts, work.now)
         after = await reads.pages_by_id(work.tx, ids)
-    return [
-        Done(after[page_id], decision.because.text, bool(decision.state.history))
-        for page_id, decision in zip(ids, decisions, strict=True)
-    ]
+    told = zip(ids, decisions, changed, strict=True)
+    return [Done(after[page_id], decision.because.text, new) for page_id, decision, new in told]
 
 
-async def act(runtime: Runtime[CaseState], page_id: UUID, command: Any) -> reads.StoredPage:
+async def act(runtime: Runtime[CaseState], page_id: UUID, command: Any, who: Principal) -> reads.StoredPage:
     """The same for whom the page is answer enough."""
-    return (await attempt(runtime, page_id, command)).page
+    return (await attempt(runtime, page_id, command, Actor.of(who, command.by))).page
 
 
 def router(runtime: Runtime[CaseState]) -> APIRouter:
@@ -129,49 +145,50 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
 
     @routes.post("/v1/pages/{page_id}/acknowledge")
     async def acknowledge(
-        page_id: UUID, who: Actor, request: Request, body: Acting | None = None
+        page_id: UUID, who: Holder, request: Request, body: Acting | None = None
     ) -> answers.PageAnswer:
         """Its steps stop. Without a reply it pages again at ``reopens_at``."""
         by, origin = _acts(body, who, request)
-        return answers.page(await act(runtime, page_id, Acknowledge(page_id, by, origin=origin)))
+        return answers.page(await act(runtime, page_id, Acknowledge(page_id, by, origin=origin), who))
 
     @routes.post("/v1/pages/{page_id}/take-over")
     async def take_over(
-        page_id: UUID, who: Actor, request: Request, body: Explained | None = None
+        page_id: UUID, who: Holder, request: Request, body: Explained | None = None
     ) -> answers.PageAnswer:
         """Have in hand what somebody else acknowledged."""
         by, origin = _acts(body, who, request)
         asked = TakeOver(page_id, by, reason=body.reason if body else None, origin=origin)
-        return answers.page(await act(runtime, page_id, asked))
+        return answers.page(await act(runtime, page_id, asked, who))
 
     @routes.post("/v1/pages/{page_id}/resolve")
-    async def resolve(page_id: UUID, who: Actor, request: Request, body: Acting | None = None) -> answers.PageAnswer:
+    async def resolve(page_id: UUID, who: Holder, request: Request, body: Acting | None = None) -> answers.PageAnswer:
         """End the page by hand; what calls later opens a new one."""
         by, origin = _acts(body, who, request)
-        return answers.page(await act(runtime, page_id, Resolve(page_id, by, origin=origin)))
+        return answers.page(await act(runtime, page_id, Resolve(page_id, by, origin=origin), who))
 
     @routes.post("/v1/pages/{page_id}/snooze")
-    async def snooze(page_id: UUID, body: Snoozing, who: Actor, request: Request) -> answers.PageAnswer:
+    async def snooze(page_id: UUID, body: Snoozing, who: Holder, request: Request) -> answers.PageAnswer:
         """Quiet until then; if the promise is still open, its steps begin anew."""
         now = runtime.clock.now()
         until = body.end(now)
         if not now < until <= now + LONGEST_SNOOZE:
             raise invalid(f"until: write a time from now to {LONGEST_SNOOZE.days} days ahead")
         by, origin = _acts(body, who, request)
-        return answers.page(await act(runtime, page_id, Snooze(page_id, by, until, reason=body.reason, origin=origin)))
+        asked = Snooze(page_id, by, until, reason=body.reason, origin=origin)
+        return answers.page(await act(runtime, page_id, asked, who))
 
     @routes.delete("/v1/pages/{page_id}/snooze")
-    async def unsnooze(page_id: UUID, who: Actor, request: Request, by: Who | None = None) -> answers.PageAnswer:
+    async def unsnooze(page_id: UUID, who: Holder, request: Request, by: Who | None = None) -> answers.PageAnswer:
         """Take a snooze back: the page is as before, acknowledged or open with its steps from the first."""
         asked = Unsnooze(page_id, by or who.name, origin=came_from(request, f"key {who.name}"))
-        return answers.page(await act(runtime, page_id, asked))
+        return answers.page(await act(runtime, page_id, asked, who))
 
     @routes.post("/v1/pages/{page_id}/hand-over", status_code=202)
-    async def hand_over(page_id: UUID, body: HandingOver, who: Actor, request: Request) -> answers.PageAnswer:
+    async def hand_over(page_id: UUID, body: HandingOver, who: Holder, request: Request) -> answers.PageAnswer:
         """Ask routing to give the case to another team; the page follows when it has."""
         by, origin = _acts(body, who, request)
         command = HandOver(page_id, by, body.team, body.reason, origin=origin)
-        return answers.page(await act(runtime, page_id, command))
+        return answers.page(await act(runtime, page_id, command, who))
 
     return routes
 

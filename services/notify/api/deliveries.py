@@ -5,20 +5,22 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from services.notify.api import answers
 from services.notify.api.places import place
 from services.notify.model import CaseState
 from services.notify.model.commands import Retry
 from services.notify.store import lanes, reads
+from shared import audit
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Input
-from shared.contracts.spec import Name
+from shared.contracts.spec import Instant, Name
 from shared.contracts.words import DeliveryState
 from shared.db import Tx
 from shared.errors import conflict, invalid, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.openapi import also
 from shared.runtime import Runtime
 
 
@@ -43,8 +45,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         person: Annotated[Name | None, Query()] = None,
         lane: Annotated[str | None, Query(max_length=7_000)] = None,
         state: Annotated[DeliveryState | None, Query()] = None,
-        created_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        created_until: Annotated[AwareDatetime | None, Query(alias="until")] = None,
+        created_from: Annotated[Instant | None, Query(alias="from")] = None,
+        created_until: Annotated[Instant | None, Query(alias="until")] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Listing[answers.DeliveryAnswer]:
@@ -68,7 +70,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         following = encode_cursor(rows[limit - 1].name) if len(rows) > limit else None
         return Listing(items=[answers.lane(row, now) for row in rows[:limit]], next=following)
 
-    @routes.post("/v1/deliveries/{delivery_id}/retry", status_code=202)
+    @routes.post("/v1/deliveries/{delivery_id}/retry", status_code=202, responses=also(409))
     async def retry(
         delivery_id: UUID, who: Annotated[Principal, Depends(allow("pages:write"))]
     ) -> answers.DeliveryAnswer:
@@ -82,6 +84,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             after = decision.state.deliveries.get(delivery_id)
             if after is None or after.state != DeliveryState.QUEUED:
                 raise conflict("nothing-to-send", decision.because.text)
+            await audit.write(work.tx, who, Act("retried", "delivery", str(delivery_id)), work.now)
             row = await reads.delivery(work.tx, delivery_id, work.now)
             attempts = await reads.attempts(work.tx, [delivery_id])
         return answers.delivery(row or found, attempts.get(delivery_id, []))

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from services.notify.api import action_page
 from services.notify.api.acting import attempt_all, came_from
-from services.notify.api.links import SigningKey, Token, html
+from services.notify.api.links import REFUSED, SigningKey, Token, html
 from services.notify.api.places import place
 from services.notify.decide.storms import Digest, about, standing
 from services.notify.message import Message
@@ -20,9 +20,10 @@ from services.notify.model.commands import Acknowledge
 from services.notify.senders import links
 from services.notify.senders.drawing import draw
 from services.notify.store import digests
+from shared.audit import Actor
 from shared.contracts.words import DeliveryState, PageState
 from shared.errors import not_found
-from shared.http import Answer, Cursor, Limit, Listing, allow, encode_cursor
+from shared.http import Answer, Cursor, Limit, Listing, allow, encode_cursor, whence
 from shared.runtime import Runtime
 
 
@@ -112,7 +113,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         except LookupError:
             return None
 
-    @routes.get("/v1/digests/{digest_id}/action", response_class=HTMLResponse)
+    @routes.get("/v1/digests/{digest_id}/action", responses=REFUSED, response_class=HTMLResponse)
     async def show(digest_id: UUID, token: Token = "") -> HTMLResponse:
         """A page that names its cases, with a button for all of them. Changes nothing."""
         try:
@@ -121,7 +122,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
             return html(action_page.plain("This link does not work", str(bad)), status=403)
         return html(action_page.digest(await standing_now(digest_id), ""))
 
-    @routes.post("/v1/digests/{digest_id}/action", response_class=HTMLResponse)
+    @routes.post("/v1/digests/{digest_id}/action", responses=REFUSED, response_class=HTMLResponse)
     async def press(digest_id: UUID, request: Request, token: Token = "") -> HTMLResponse:
         """Acknowledges every page that nobody has in hand."""
         try:
@@ -132,7 +133,8 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         free = [row.page_id for row in message.rows if row.can_acknowledge] if message is not None else []
         who, origin = target.partition(":")[2] or target, came_from(request, f"link sent to {target}")
         asked = [(page_id, Acknowledge(page_id, who, via="link", origin=origin)) for page_id in free]
-        taken = sum(done.changed for done in await attempt_all(runtime, asked)) if asked else 0
+        actor = Actor(who, "link", None, None, *whence(request.scope))
+        taken = sum(done.changed for done in await attempt_all(runtime, asked, actor)) if asked else 0
         said = f"You acknowledged {taken} of them." if taken else "There was nothing left to acknowledge."
         return html(action_page.digest(await standing_now(digest_id), said))
 

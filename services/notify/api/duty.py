@@ -35,7 +35,7 @@ from services.notify.store import duty as stored
 from services.notify.store.configuration import SCHEDULE, build, schedule
 from shared import resources
 from shared.contracts import duration
-from shared.contracts.spec import Name
+from shared.contracts.spec import Date, Name
 from shared.errors import invalid
 from shared.http import Answer, allow
 from shared.runtime import Runtime
@@ -106,8 +106,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     async def report(
-        from_: Annotated[date, Query(alias="from")],
-        until: Annotated[date, Query(description="The day after the last")],
+        from_: Annotated[Date, Query(alias="from")],
+        until: Annotated[Date, Query(description="The day after the last")],
         person: Annotated[Name | None, Query()] = None,
         by: Annotated[Literal["person", "day"], Query()] = "person",
         format: Annotated[Literal["json", "csv"], Query()] = "json",

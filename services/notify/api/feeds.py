@@ -21,18 +21,23 @@ from services.notify.oncall.targets import person_title
 from services.notify.store import schedules as stored
 from services.notify.store.configuration import PERSON, SCHEDULE
 from services.notify.store.schedules import MAX_FEEDS
-from shared import resources
+from shared import audit, resources
+from shared.audit import Act
 from shared.auth import Principal
 from shared.contracts.spec import Name
 from shared.errors import Problem, conflict, not_found
 from shared.http import Answer, Cursor, Limit, Listing, Strict, allow, encode_cursor
+from shared.openapi import also
 from shared.resources import ResourceName
 from shared.runtime import Runtime
 
 BACK, AHEAD = timedelta(days=30), timedelta(days=180)
 CALENDAR = "text/calendar; charset=utf-8"
 _PATHS = {SCHEDULE: "/v1/schedules/{}.ics", PERSON: "/v1/people/{}.ics"}
-_CALENDARS: dict[int | str, dict[str, object]] = {200: {"content": {"text/calendar": {"schema": {"type": "string"}}}}}
+_CALENDARS: dict[int | str, dict[str, object]] = {
+    200: {"content": {"text/calendar": {"schema": {"type": "string"}}}},
+    **also(401, 403, 429),
+}
 
 Token = Annotated[str | None, Query(max_length=200, description="Of a feed; instead of an API key")]
 
@@ -118,7 +123,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         every = [named for named in spans(found, sorted(found.schedules)) if named[1].person == name]
         return answer([(s, each, f"On call: {s}") for s, each in every], f"On call: {person_title(found, name)}")
 
-    @routes.post("/v1/feeds", status_code=201)
+    @routes.post("/v1/feeds", status_code=201, responses=also(404, 409))
     async def make(asked: FeedAsked, who: Annotated[Principal, Depends(allow("config:write"))]) -> FeedAnswer:
         """An address for calendar apps. It needs no key: give it to nobody who may not see the shifts."""
         kind, name = (SCHEDULE, asked.schedule) if asked.schedule else (PERSON, asked.person or "")
@@ -128,6 +133,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
                 raise not_found(kind, name)
             if not await stored.add_feed(tx, made, kind, name, who.name, now):
                 raise conflict("too-many", f"There are {MAX_FEEDS} feeds, which is the limit. Delete some.")
+            await audit.write(tx, who, Act("made", "feed", str(made), facts={kind: name}), now)
         return await shown(made, kind, name, now, who.name)
 
     @routes.get("/v1/feeds", dependencies=[Depends(allow("config:write"))])
@@ -138,12 +144,13 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         last = items[-1] if len(rows) > limit else None
         return Listing(items=items, next=encode_cursor(last.created_at.isoformat(), str(last.id)) if last else None)
 
-    @routes.delete("/v1/feeds/{feed_id}", status_code=204, dependencies=[Depends(allow("config:write"))])
-    async def revoke(feed_id: UUID) -> None:
+    @routes.delete("/v1/feeds/{feed_id}", status_code=204)
+    async def revoke(feed_id: UUID, who: Annotated[Principal, Depends(allow("config:write"))]) -> None:
         """Its address stops working at once."""
         async with runtime.db.transaction() as tx:
             if not await stored.remove_feed(tx, feed_id):
                 raise not_found("feed", feed_id)
+            await audit.write(tx, who, Act("revoked", "feed", str(feed_id)), runtime.clock.now())
 
     async def shown(feed_id: UUID, kind: str, name: str, at: datetime, by: str) -> FeedAnswer:
         url = f"{runtime.settings.url}{_PATHS[kind].format(name)}?token={await token_of(feed_id)}"

@@ -20,8 +20,10 @@ from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooz
 from services.notify.senders import links
 from services.notify.senders.blocks import SNOOZES
 from services.notify.store import reads
+from shared.audit import Actor
 from shared.contracts import duration
 from shared.errors import invalid, not_found
+from shared.http import whence
 from shared.runtime import Runtime
 
 SigningKey = Callable[[], Awaitable[str]]
@@ -34,6 +36,9 @@ _HEADERS = {
     "X-Robots-Tag": "noindex",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
+}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    403: {"description": "The link is not ours, or too old", "content": {"text/html": {"schema": {"type": "string"}}}}
 }
 _FORM = {
     "requestBody": {
@@ -80,7 +85,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         except LookupError:
             return None
 
-    @routes.get("/v1/pages/{page_id}/action", response_class=HTMLResponse)
+    @routes.get("/v1/pages/{page_id}/action", responses=REFUSED, response_class=HTMLResponse)
     async def show(page_id: UUID, token: Token = "") -> HTMLResponse:
         """A page with buttons. Shows none of the customer's words, changes nothing."""
         try:
@@ -89,7 +94,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
             return html(action_page.plain("This link does not work", str(bad)), status=403)
         return await standing(page_id, target)
 
-    @routes.post("/v1/pages/{page_id}/action", response_class=HTMLResponse, openapi_extra=_FORM)
+    @routes.post("/v1/pages/{page_id}/action", responses=REFUSED, response_class=HTMLResponse, openapi_extra=_FORM)
     async def press(page_id: UUID, request: Request, token: Token = "") -> HTMLResponse:
         """What the buttons do; acknowledges where the form names nothing else."""
         try:
@@ -100,7 +105,8 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
         form = _form((await request.body())[:MAX_FORM])
         origin = came_from(request, f"link sent to {target}")
         command = replace(_command(page_id, who, form, runtime), via="link", origin=origin)
-        done = await attempt(runtime, page_id, command)
+        actor = Actor(who, "link", None, None, *whence(request.scope))
+        done = await attempt(runtime, page_id, command, actor)
         return await standing(page_id, target, "" if done.changed else done.text)
 
     return routes

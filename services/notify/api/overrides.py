@@ -15,11 +15,13 @@ from services.notify.oncall import shifts
 from services.notify.store import schedules as stored
 from services.notify.store.configuration import PERSON, SCHEDULE, build
 from services.notify.store.schedules import MAX_OVERRIDES
-from shared import resources
+from shared import audit, resources
+from shared.audit import Act
 from shared.auth import Principal
 from shared.db import Tx
 from shared.errors import conflict, invalid, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.openapi import also
 from shared.resources import ResourceName, Snapshot
 from shared.runtime import Runtime
 
@@ -58,15 +60,15 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             rows = rows[known.index(after[0]) + 1 :]
         return Listing(items=rows[:limit], next=encode_cursor(str(rows[limit - 1].id)) if len(rows) > limit else None)
 
-    @routes.post("/v1/schedules/{name}/overrides", status_code=201)
+    @routes.post("/v1/schedules/{name}/overrides", status_code=201, responses=also(409))
     async def add(name: ResourceName, spec: OverrideSpec, who: Writer) -> OverrideAnswer:
         """Somebody else is on call for a while. The override made last wins; a PUT of the schedule keeps them all."""
         async with runtime.db.transaction() as tx:
             await _known(tx, name, [spec.person])
-            [made] = await _add(tx, name, [Override(spec.person, spec.from_, spec.until)], who.name)
+            [made] = await _add(tx, name, [Override(spec.person, spec.from_, spec.until)], who)
         return made
 
-    @routes.post("/v1/schedules/{name}/swaps", status_code=201)
+    @routes.post("/v1/schedules/{name}/swaps", status_code=201, responses=also(409))
     async def swap(name: ResourceName, spec: SwapSpec, who: Writer) -> SwapAnswer:
         """Two people exchange shifts, both or neither: each must be on call for all of the time that they give."""
         first, second = spec.shifts
@@ -83,7 +85,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
                 Override(second.person, first.from_, first.until),
                 Override(first.person, second.from_, second.until),
             ]
-            made = await _add(tx, name, taken, who.name, swap_id)
+            made = await _add(tx, name, taken, who, swap_id)
         return SwapAnswer(id=swap_id, overrides=made)
 
     async def _known(tx: Tx, name: str, people: list[str]) -> Snapshot:
@@ -97,12 +99,15 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         return snapshot
 
     async def _add(
-        tx: Tx, name: str, made: list[Override], by: str, swap_id: UUID | None = None
+        tx: Tx, name: str, made: list[Override], who: Principal, swap_id: UUID | None = None
     ) -> list[OverrideAnswer]:
-        now = runtime.clock.now()
+        now, by = runtime.clock.now(), who.name
         known = [(runtime.ids.new(), each) for each in made]
         if not await stored.add_overrides(tx, name, known, by, now, swap_id):
             raise conflict("too-many", f"Schedule {name} has {MAX_OVERRIDES} overrides ahead. Delete some first.")
+        what = "swap" if swap_id else "override"
+        facts = {"id": str(swap_id or known[0][0]), "people": [each.person for each in made]}
+        await audit.write(tx, who, Act(f"made {what}", SCHEDULE, name, facts=facts), now)
         return [
             OverrideAnswer(
                 id=i, person=o.person, from_=o.start, until=o.end, created_at=now, created_by=by, swap=swap_id
@@ -111,20 +116,24 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         ]
 
     @routes.delete("/v1/schedules/{name}/overrides/{override_id}", status_code=204)
-    async def remove(name: ResourceName, override_id: UUID, _who: Writer) -> None:
+    async def remove(name: ResourceName, override_id: UUID, who: Writer) -> None:
         """Take an override back. One that is under way ends now, so that what has been stays on record."""
         async with runtime.db.transaction() as tx:
             await resources.version(tx, "FOR UPDATE")
             if not await stored.remove_overrides(tx, name, runtime.clock.now(), override_id=override_id):
                 raise not_found("override", override_id)
+            act = Act("deleted override", SCHEDULE, name, facts={"id": str(override_id)})
+            await audit.write(tx, who, act, runtime.clock.now())
 
     @routes.delete("/v1/schedules/{name}/swaps/{swap_id}", status_code=204)
-    async def swap_back(name: ResourceName, swap_id: UUID, _who: Writer) -> None:
+    async def swap_back(name: ResourceName, swap_id: UUID, who: Writer) -> None:
         """Take both halves of a swap back; what is under way ends now."""
         async with runtime.db.transaction() as tx:
             await resources.version(tx, "FOR UPDATE")
             if not await stored.remove_overrides(tx, name, runtime.clock.now(), swap=swap_id):
                 raise not_found("swap", swap_id)
+            act = Act("deleted swap", SCHEDULE, name, facts={"id": str(swap_id)})
+            await audit.write(tx, who, act, runtime.clock.now())
 
     return routes
 

@@ -14,11 +14,13 @@ from services.notify.model import CATCH_ALL, CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Resolve, Snooze
 from services.notify.oncall.targets import named
 from services.notify.store import digests, reads
+from shared.audit import Actor
 from shared.auth import Principal
 from shared.contracts.mailids import unique_of_message_id
 from shared.contracts.words import DeliveryState
 from shared.errors import Problem, invalid
 from shared.http import Answer, allow
+from shared.openapi import also
 from shared.runtime import Runtime
 
 _MAIL = {"requestBody": {"required": True, "content": {"message/rfc822": {"schema": {"type": "string"}}}}}
@@ -36,7 +38,7 @@ class ReplyAnswer(Answer):
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=["page"])
 
-    @routes.post("/v1/pages/email", openapi_extra=_MAIL)
+    @routes.post("/v1/pages/email", responses=also(404), openapi_extra=_MAIL)
     async def reply(request: Request, who: Annotated[Principal, Depends(allow("pages:write"))]) -> ReplyAnswer:
         """A reply acknowledges its page, or does what its first line asks: ``snooze 30m``, ``resolve``,
         ``hand over to fraud``; a reply to a digest does it with all that it names. Its sender must have been told;
@@ -49,7 +51,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         origin = came_from(request, f"mail from {found.sender}, by key {who.name}")
         how = {"via": "email", "origin": origin}
         asked = [(each, replace(_command(each, by, found.first_line, runtime), **how)) for each in pages]
-        first, *others = await attempt_all(runtime, asked)
+        first, *others = await attempt_all(runtime, asked, Actor.of(who, by, via="email"))
         more = f" So for {len(others)} more." if others else ""
         return ReplyAnswer(done=f"{first.text}{more}", page=answers.page(first.page))
 

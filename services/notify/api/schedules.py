@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from services.notify.api.configured import configured, rota_of, sensible
 from services.notify.model import CaseState, Configuration
@@ -14,6 +14,7 @@ from services.notify.model.rota import OVERRIDE, Shift
 from services.notify.oncall import MAX_SHIFTS, on_call, shifts
 from services.notify.oncall.targets import person_title
 from services.notify.store.configuration import PERSON, SCHEDULE
+from shared.contracts.spec import Instant
 from shared.errors import invalid, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
 from shared.resources import ResourceName
@@ -22,9 +23,9 @@ from shared.runtime import Runtime
 SHOWN = timedelta(days=30)  # ahead, where `until` is left out
 LONGEST = timedelta(days=400)  # of one question
 
-Moment = Annotated[AwareDatetime | None, Query()]
-From = Annotated[AwareDatetime | None, Query(alias="from", description="Now, where left out")]
-Until = Annotated[AwareDatetime | None, Query(description="30 days after `from`, where left out")]
+Moment = Annotated[Instant | None, Query()]
+From = Annotated[Instant | None, Query(alias="from", description="Now, where left out")]
+Until = Annotated[Instant | None, Query(description="30 days after `from`, where left out")]
 
 
 class ShiftAnswer(Answer):

@@ -19,10 +19,13 @@ from services.notify.oncall.opening import opening
 from services.notify.store import reads
 from services.notify.store import silences as silenced
 from services.notify.store.cases import MAX_SILENCES, in_force, silence_of
+from shared import audit
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Input
 from shared.errors import conflict, invalid, not_found
 from shared.http import Answer, Cursor, Limit, Listing, allow, encode_cursor
+from shared.openapi import also
 from shared.runtime import Runtime
 
 CASES_AT_ONCE = 500
@@ -74,7 +77,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=["silence"])
     writes = allow("pages:write")
 
-    @routes.post("/v1/silences", status_code=201)
+    @routes.post("/v1/silences", status_code=201, responses=also(409))
     async def add(spec: SilenceSpec, who: Annotated[Principal, Depends(writes)]) -> SilenceAnswer:
         now = runtime.clock.now()
         start = spec.from_ or now
@@ -96,6 +99,8 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
             if len(await in_force(tx, now)) >= MAX_SILENCES:
                 raise conflict("too-many", f"{MAX_SILENCES} silences are in force, which is the limit. End some first.")
             await silenced.add(tx, made, now)
+            facts = spec.scope.model_dump(exclude_none=True)
+            await audit.write(tx, who, Act("made", "silence", str(made.id), spec.reason, facts), now)
             row = await silenced.one(tx, made.id)
         if row is None:
             raise not_found("silence", made.id)
@@ -124,12 +129,14 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         kept = [answers.delivery(each, attempts.get(each.id, [])) for each in found]
         return WholeSilence(**dict(_answer(row, now)), deliveries=kept)
 
-    @routes.delete("/v1/silences/{silence_id}", status_code=204, dependencies=[Depends(writes)])
-    async def end(silence_id: UUID) -> None:
+    @routes.delete("/v1/silences/{silence_id}", status_code=204)
+    async def end(silence_id: UUID, who: Annotated[Principal, Depends(writes)]) -> None:
         """End it now; what waited for it goes out. It stays on record."""
         async with runtime.db.transaction() as tx:
-            if not await silenced.end(tx, silence_id, runtime.clock.now()):
+            now = runtime.clock.now()
+            if not await silenced.end(tx, silence_id, now):
                 raise not_found("silence", silence_id)
+            await audit.write(tx, who, Act("ended", "silence", str(silence_id)), now)
         while True:
             async with runtime.db.transaction() as tx:
                 cases = await silenced.muted_cases(tx, silence_id, runtime.clock.now(), CASES_AT_ONCE)

@@ -18,10 +18,13 @@ from services.notify.model import CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Snooze
 from services.notify.senders.blocks import ACKNOWLEDGE, HAND_OVER, PAGE, SNOOZE, SNOOZES, escape
 from services.notify.store import reads
+from shared.audit import Actor
 from shared.clock import Clock
 from shared.contracts import duration
 from shared.egress import Egress
 from shared.errors import Problem, invalid
+from shared.http import whence
+from shared.openapi import also
 from shared.runtime import Runtime
 
 ANSWER_S = 2.0  # Slack waits three seconds in all
@@ -54,7 +57,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
     secret = runtime.settings.slack_signing_secret
     answer = _Answer(runtime.settings.slack_api_url, Egress(runtime.settings.egress_allow))
 
-    @routes.post("/v1/slack/interactions", openapi_extra=_FORM)
+    @routes.post("/v1/slack/interactions", responses=also(401, 403, 404), openapi_extra=_FORM)
     async def interaction(request: Request) -> Response:
         """A button was pressed, a choice made. Answered at once with an empty 200, as Slack asks."""
         body = await request.body()
@@ -63,10 +66,11 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         _verify(SignatureVerifier(secret.get_secret_value(), _Now(runtime.clock)), body, request)
         payload = _payload(body)
         (who, origin), now = await _who(runtime, payload), runtime.clock.now()
+        actor = Actor(who, "slack", None, None, *whence(request.scope))
         troubles = []
         for action in payload.get("actions") or ():
             asked = list(_commands(action, who, origin, now)) if isinstance(action, dict) else []
-            for done in await attempt_all(runtime, asked) if asked else ():
+            for done in await attempt_all(runtime, asked, actor) if asked else ():
                 if not done.changed:
                     troubles.append(f"{done.page.case_number or 'The case'}: {done.text}")
         if troubles:

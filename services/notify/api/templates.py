@@ -17,6 +17,7 @@ from services.notify.store.configuration import TEMPLATE
 from shared.contracts.spec import Name
 from shared.errors import conflict, invalid, not_found
 from shared.http import Answer, Strict, allow
+from shared.openapi import also
 from shared.runtime import Runtime
 
 Target = Annotated[str, StringConstraints(pattern=r"^(person|destination):[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -51,7 +52,7 @@ class Preview(Answer):
 def router(runtime: Runtime[CaseState]) -> APIRouter:
     routes = APIRouter(tags=[TEMPLATE])
 
-    @routes.post("/v1/templates/preview", dependencies=[Depends(allow("read"))])
+    @routes.post("/v1/templates/preview", responses=also(404, 409), dependencies=[Depends(allow("read"))])
     async def preview(body: Previewing) -> Preview:
         """The message as it would leave now about the latest page of a real case. Sends and keeps nothing."""
         if body.template is not None:

@@ -11,7 +11,7 @@ MAX_BYTES = 2 * 1_048_576
 LONGEST_S = 15.0
 MAX_REDIRECTS = 3  # each of them is judged as the first address is
 MAX_CONNECTIONS = 10
-HEADERS = {"user-agent": "Tocsin", "accept": "text/calendar, text/plain;q=0.5"}
+HEADERS = {"user-agent": "Tocsin", "accept": "text/calendar, text/plain;q=0.5", "accept-encoding": "identity"}
 
 
 class Unreachable(Exception):
@@ -45,6 +45,8 @@ class Fetcher:
                     return Copy(None, etag, modified)
                 if answer.status_code != 200:
                     raise Unreachable(f"its server answered {answer.status_code}")
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise Unreachable("it is compressed, though we asked for it as it is")  # little can become much
                 body = bytearray()
                 async for chunk in answer.aiter_bytes():
                     body += chunk

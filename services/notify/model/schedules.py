@@ -6,13 +6,13 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from services.notify.model.hours import TimeZone, WeeklyHours, WeeklyTimes, times, windows
 from services.notify.model.rota import Layer
 from services.notify.model.specs import Length
 from shared.contracts import duration
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Instant, Label, Name, Spec
 
 MAX_LAYERS = 10
 MAX_PEOPLE = 100  # of one layer
@@ -128,8 +128,8 @@ class SpanSpec(Spec):
     """One person from one instant until another."""
 
     person: Name
-    from_: Annotated[AwareDatetime, Field(alias="from")]
-    until: AwareDatetime
+    from_: Annotated[Instant, Field(alias="from")]
+    until: Instant
 
     @model_validator(mode="after")
     def _forward(self) -> Self:

@@ -5,11 +5,11 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from services.notify.model.escalation import HoursSpec
 from services.notify.model.specs import Reason
-from shared.contracts.spec import Name, Spec
+from shared.contracts.spec import Instant, Name, Spec
 from shared.contracts.words import Metric
 
 MAX_SILENCE = timedelta(days=366)
@@ -50,6 +50,6 @@ class SilenceSpec(Spec):
     scope: SilenceScope
     reason: Reason
     effect: Effect = Effect.HOLD
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None  # now, where left out
-    until: AwareDatetime
+    from_: Annotated[Instant | None, Field(alias="from")] = None  # now, where left out
+    until: Instant
     during: HoursSpec | None = None

@@ -32,9 +32,25 @@ _ADVICE = {
 }
 _NO_THREAD = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message", "channel_not_found"})
 _TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
-
+MAX_ANSWER = 16 * 1_048_576  # bytes: a page of channels or of history is much less
+CHUNK = 65_536
 
 log = structlog.get_logger()
+
+
+class _Bounded(aiohttp.ClientResponse):
+    """An answer of which no more is read than Slack ever says."""
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            body = bytearray()
+            async for chunk in self.content.iter_chunked(CHUNK):
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    self.close()
+                    raise aiohttp.ClientPayloadError(f"more than {MAX_ANSWER} bytes")
+            self._body = bytes(body)
+        return await super().read()
 
 
 class SlackSender:
@@ -100,7 +116,9 @@ class SlackSender:
 
     def _client(self) -> AsyncWebClient:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s), response_class=_Bounded
+            )
         return AsyncWebClient(self._token, self._api_url, session=self._session, retry_handlers=[])
 
     async def close(self) -> None:

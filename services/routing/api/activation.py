@@ -15,11 +15,13 @@ from services.routing.model.trials import TrialKind
 from services.routing.rules.versions import standing_before
 from services.routing.store import RoutingStore, StoredRuleset, audit
 from services.routing.store import rulesets as stored
-from services.routing.store.audit import Action, Actor
+from services.routing.store.audit import Action
 from shared import resources
+from shared.audit import Actor
 from shared.auth import Principal
 from shared.errors import Problem, conflict
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, expected_version
+from shared.openapi import also
 from shared.runtime import Runtime
 
 TWICE = timedelta(minutes=1)  # a second rollback this soon must say what it takes back
@@ -46,7 +48,7 @@ class AuditEntry(Answer):
 
 
 def actor(request: Request, who: Principal) -> Actor:
-    return Actor(who.name, who.key_id, request.client.host if request.client else None)
+    return Actor.of(who)
 
 
 def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
@@ -61,7 +63,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         following = encode_cursor(str(found[limit - 1].number)) if len(found) > limit else None
         return Listing(items=[AuditEntry.model_validate(each) for each in found[:limit]], next=following)
 
-    @router.post("/v1/rulesets/{version}/activate")
+    @router.post("/v1/rulesets/{version}/activate", responses=also(409))
     async def activate(
         request: Request, version: Version, who: Writer, body: ForceBody | None = None, if_match: IfMatch = None
     ) -> RulesetAnswer:
@@ -74,7 +76,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         said = body or ForceBody()
         return await take_over(runtime, store, version, said, actor(request, who), if_match)
 
-    @router.post("/v1/rulesets/rollback")
+    @router.post("/v1/rulesets/rollback", responses=also(409))
     async def roll_back(request: Request, who: Writer, body: RollbackBody | None = None) -> RulesetAnswer:
         """Bring back the version that was active before this one; once more, the one before that."""
         said, now = body or RollbackBody(), runtime.clock.now()
@@ -93,7 +95,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             await stored.activate(tx, chosen, actor(request, who), now, Action.ROLLED_BACK, said.reason)
             return RulesetAnswer.of(await checks.ruleset(tx, before))
 
-    @router.post("/v1/rulesets/{version}/retire")
+    @router.post("/v1/rulesets/{version}/retire", responses=also(409))
     async def retire(request: Request, version: Version, who: Writer, body: RetireBody | None = None) -> RulesetAnswer:
         """Lay a draft aside. Nothing is deleted, and it can still be activated."""
         async with runtime.db.transaction() as tx:

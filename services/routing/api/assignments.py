@@ -18,7 +18,8 @@ from services.routing.staffing import Needs, nobody
 from services.routing.store import RoutingStore, StoredAssignment, assignment, desks
 from services.routing.store import case_id as named_case
 from services.routing.store import rulesets as stored
-from shared import idempotency
+from shared import audit, idempotency
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Input
 from shared.contracts import duration
@@ -28,6 +29,7 @@ from shared.db import Tx
 from shared.errors import Problem
 from shared.http import Answer, CaseName, Strict, allow, case_named
 from shared.idempotency import IdempotencyKey
+from shared.openapi import also
 from shared.runtime import Runtime
 
 MAX_WAIT = timedelta(seconds=20)
@@ -108,7 +110,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return await _answer(tx, store, found, runtime.clock.now())
 
-    @router.post("/v1/cases/{case_id}/assignment", response_model=AssignmentAnswer)
+    @router.post("/v1/cases/{case_id}/assignment", responses=also(409), response_model=AssignmentAnswer)
     async def hand_off(
         case_id: CaseName,
         body: HandOffBody,
@@ -132,6 +134,8 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             [decision] = await work.apply([Input(known, HandOff(known, body.team, who.name, body.reason, body.person))])
             if refused := decision.because.facts.get("refused"):
                 raise _refusal(known, str(refused), decision.because.text)
+            act = Act("handed off", "case", str(known), body.reason, {"team": body.team, "person": body.person})
+            await audit.write(work.tx, who, act, work.now)
             found = await assignment(work.tx, known)
             assert found is not None  # decided and saved just now
             answer = (await _answer(work.tx, store, found, work.now)).model_dump(mode="json")

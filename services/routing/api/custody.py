@@ -14,12 +14,15 @@ from services.routing.model import PING_PONG, CaseState
 from services.routing.model.commands import Issue, LinkIssue
 from services.routing.store import assignment, issues
 from services.routing.store import case_id as named_case
+from shared import audit
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Input
 from shared.contracts.envelope import Because
 from shared.db import Tx
 from shared.errors import conflict, not_found
 from shared.http import Answer, CaseName, Strict, allow, case_named
+from shared.openapi import also
 from shared.runtime import Runtime
 
 MAX_ISSUES = 50  # of one case
@@ -114,7 +117,7 @@ def routes(runtime: Runtime[CaseState]) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return await _issues(tx, case_named(case_id))
 
-    @router.put("/v1/cases/{case_id}/linked-issues")
+    @router.put("/v1/cases/{case_id}/linked-issues", responses=also(404, 409))
     async def put_issue(
         case_id: CaseName, body: IssueBody, who: Annotated[Principal, Depends(allow("cases:write"))]
     ) -> IssuesAnswer:
@@ -129,19 +132,22 @@ def routes(runtime: Runtime[CaseState]) -> APIRouter:
             issue = Issue(body.url, body.status, body.title, who.name, work.now)
             if all((each.url, each.status, each.title) != (issue.url, issue.status, issue.title) for each in standing):
                 await work.apply([Input(known, LinkIssue(known, issue))])
+                act = Act("linked", "case", str(known), facts={"url": body.url, "status": body.status})
+                await audit.write(work.tx, who, act, work.now)
             return await _issues(work.tx, known)
 
     @router.delete("/v1/cases/{case_id}/linked-issues", status_code=204)
     async def delete_issue(
         case_id: CaseName,
         url: Annotated[str, Query(max_length=2_000, pattern=r"^[^\x00]*$")],
-        _who: Annotated[Principal, Depends(allow("cases:write"))],
+        who: Annotated[Principal, Depends(allow("cases:write"))],
     ) -> None:
         named = case_named(case_id)
         async with runtime.db.transaction() as tx:
             known = await named_case(tx, named)
             if known is None or not await issues.unlink(tx, known, url):
                 raise not_found("linked issue", url[:200])
+            await audit.write(tx, who, Act("unlinked", "case", str(known), facts={"url": url}), runtime.clock.now())
 
     return router
 

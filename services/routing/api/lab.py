@@ -33,6 +33,7 @@ from shared.conditions import ConditionError
 from shared.db import Tx
 from shared.errors import Problem, not_found
 from shared.http import allow, case_named
+from shared.openapi import also
 from shared.runtime import Runtime
 
 STREAM = "application/x-ndjson"
@@ -65,7 +66,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
                     break
         return Response(answer, media_type="application/json")
 
-    @router.post("/v1/rulesets/evaluate", dependencies=READER)
+    @router.post("/v1/rulesets/evaluate", responses=also(404), dependencies=READER)
     async def evaluate_draft(body: DraftEvaluateBody) -> PlacementAnswer:
         """What a draft that is stored nowhere says of a contact, and why earlier rules do not match."""
         compiled = await checks.compiles(body.ruleset)
@@ -96,7 +97,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         compiled = await _compiled(store, chosen)
         return TestsAnswer.of(version, await checks.tests(chosen.spec, compiled, runtime.clock.now()))
 
-    @router.post("/v1/rulesets/backtest", dependencies=READER, response_model=BacktestAnswer)
+    @router.post("/v1/rulesets/backtest", responses=also(404), dependencies=READER, response_model=BacktestAnswer)
     async def backtest_draft(request: Request, body: DraftBacktestBody) -> Response:
         """What a draft that is stored nowhere would have done to stored cases."""
         await checks.compiles(body.ruleset)

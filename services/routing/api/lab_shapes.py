@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from services.routing.api.shapes import PlacementAnswer, why_not
 from services.routing.lab import Evaluation, Tested
 from services.routing.lab.backtest import Report
 from services.routing.replay import MAX_CONTACTS, Choice
 from services.routing.spec import Given, RulesetSpec, When
+from shared.contracts.spec import Instant
 from shared.contracts.words import Channel
 from shared.http import Answer, Strict
 
@@ -22,7 +23,7 @@ class EvaluateBody(Given):
     """A contact as one would post it, or the ``case_id`` (or number) of one that came. ``at``: as if it came then."""
 
     case_id: CaseNamed | None = None
-    at: AwareDatetime | None = None
+    at: Instant | None = None
     channel: Channel | None = None
 
     @model_validator(mode="after")
@@ -52,8 +53,8 @@ class BacktestBody(Strict):
     """
 
     against: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     where: When | None = None
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0
     limit: Annotated[int, Field(ge=1, le=MAX_CONTACTS)] = DEFAULT_CONTACTS

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import ConfigDict
 
 from services.routing.api.shapes import Reason
 from services.routing.model import PING_PONG, CaseState
@@ -14,11 +14,15 @@ from services.routing.model.commands import Release
 from services.routing.staffing import Away, Bench, Presence, full, nobody, presence
 from services.routing.store import RoutingStore, desks
 from services.routing.store.desks import Held, Queue
+from shared import audit
+from shared.audit import Act
 from shared.auth import Principal
 from shared.batch import Input
 from shared.contracts.envelope import Because
+from shared.contracts.spec import Instant
 from shared.errors import invalid, not_found
 from shared.http import Answer, Strict, allow
+from shared.openapi import also
 from shared.resources import ResourceName
 from shared.runtime import Runtime
 
@@ -32,7 +36,7 @@ class AvailabilityBody(Strict):
     """``away`` until an instant, or (without one) until said otherwise. ``release``: their open cases go to others."""
 
     away: bool = True
-    until: AwareDatetime | None = None
+    until: Instant | None = None
     reason: Reason | None = None
     release: bool = False
 
@@ -147,7 +151,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             raise not_found("member of a team", person)
         return _said(person, found, len(held), 0)
 
-    @router.put("/v1/members/{person}/availability")
+    @router.put("/v1/members/{person}/availability", responses=also(404))
     async def put_availability(
         person: Person, body: AvailabilityBody, who: Annotated[Principal, Depends(allow("cases:write"))]
     ) -> AvailabilityAnswer:
@@ -161,9 +165,12 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
                 raise not_found("member of a team", person)
             if not body.away:
                 await desks.come_back(work.tx, person)
+                await audit.write(work.tx, who, Act("came back", "member", person), work.now)
                 return _said(person, (), len(held), 0)
             gone = Away(person, work.now, body.until, body.reason, who.name)
             await desks.leave(work.tx, gone)
+            act = Act("left", "member", person, body.reason, {"until": body.until, "release": body.release})
+            await audit.write(work.tx, who, act, work.now)
             released = 0
             if body.release and held:
                 await work.lock([each.case_id for each in held])

@@ -23,6 +23,7 @@ from services.routing.spec import RulesetSpec
 from services.routing.store import RoutingStore, StoredRuleset
 from services.routing.store import rulesets as stored
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag
+from shared.openapi import also
 from shared.pace import let_go
 from shared.runtime import Runtime
 
@@ -30,7 +31,7 @@ from shared.runtime import Runtime
 def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     router = APIRouter(tags=["rulesets"])
 
-    @router.post("/v1/rulesets", status_code=201)
+    @router.post("/v1/rulesets", status_code=201, responses=also(404))
     async def create_ruleset(request: Request, body: RulesetBody, response: Response, who: Writer) -> CreatedAnswer:
         """Store a draft. It is checked whole: every condition compiles, and every team exists.
 

@@ -15,11 +15,13 @@ from services.routing.model.trials import Trial, TrialKind, TrialState
 from services.routing.spec import CanaryTerms
 from services.routing.store import RoutingStore, StoredRuleset, audit, trials
 from services.routing.store import rulesets as stored
-from services.routing.store.audit import Action, Actor
+from services.routing.store.audit import Action
 from shared import resources
+from shared.audit import Actor
 from shared.db import Tx
 from shared.errors import conflict, not_found
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor
+from shared.openapi import also
 from shared.runtime import Runtime
 
 READER = [Depends(allow("read"))]
@@ -29,7 +31,7 @@ Number = Annotated[int, Path(ge=1, lt=2**63, description="A trial")]
 def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     router = APIRouter(tags=["trials"])
 
-    @router.post("/v1/rulesets/{version}/shadow", status_code=201)
+    @router.post("/v1/rulesets/{version}/shadow", status_code=201, responses=also(409))
     async def start_shadow(request: Request, version: Version, body: WhyBody, who: Writer) -> TrialAnswer:
         """Run this version beside the active one on new cases, and count where they differ. It decides nothing."""
         by, now = actor(request, who), runtime.clock.now()
@@ -39,7 +41,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
             number = await _start(tx, TrialKind.SHADOW, chosen, None, by, body.reason, now)
             return await _answer(tx, await trials.trial(tx, number))
 
-    @router.post("/v1/rulesets/{version}/canary", status_code=201)
+    @router.post("/v1/rulesets/{version}/canary", status_code=201, responses=also(409))
     async def start_canary(request: Request, version: Version, body: CanaryBody, who: Writer) -> TrialAnswer:
         """Let this version decide a share of new cases, until it is promoted, aborted, or one of its conditions breaks.
 
@@ -73,17 +75,17 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         async with runtime.db.transaction() as tx:
             return await _answer(tx, await trials.newest(tx, TrialKind.CANARY, version), f"canary of version {version}")
 
-    @router.post("/v1/rulesets/{version}/shadow/stop")
+    @router.post("/v1/rulesets/{version}/shadow/stop", responses=also(409))
     async def stop_shadow(request: Request, version: Version, body: WhyBody, who: Writer) -> TrialAnswer:
         """End the shadow. Its report stays."""
         return await end(version, TrialKind.SHADOW, actor(request, who), body.reason)
 
-    @router.post("/v1/rulesets/{version}/canary/abort")
+    @router.post("/v1/rulesets/{version}/canary/abort", responses=also(409))
     async def abort_canary(request: Request, version: Version, body: WhyBody, who: Writer) -> TrialAnswer:
         """The active version decides every new case again. Cases keep where they are."""
         return await end(version, TrialKind.CANARY, actor(request, who), body.reason)
 
-    @router.post("/v1/rulesets/{version}/canary/promote")
+    @router.post("/v1/rulesets/{version}/canary/promote", responses=also(409))
     async def promote_canary(request: Request, version: Version, body: PromoteBody, who: Writer) -> RulesetAnswer:
         """Make a running canary the active version. Refused as activating is."""
         return await take_over(runtime, store, version, body, actor(request, who), canary=True)

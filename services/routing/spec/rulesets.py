@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AwareDatetime,
     Field,
     JsonValue,
     StringConstraints,
@@ -12,7 +11,7 @@ from pydantic import (
 )
 
 from shared.conditions import MAX_SOURCE
-from shared.contracts.spec import Name, Spec
+from shared.contracts.spec import Instant, Name, Spec
 from shared.contracts.words import Channel, Priority
 
 MAX_RULES = 2_000
@@ -98,7 +97,7 @@ class Given(Spec):
     external_id: Line | None = None
     thread: Line | None = None
     url: Line | None = None
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Instant | None = None
     customer: GivenCustomer = GivenCustomer()
     subject: Line = ""
     body: str = ""
@@ -140,7 +139,7 @@ class TestSpec(Spec):
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
     given: GivenContact
-    at: AwareDatetime | None = None
+    at: Instant | None = None
     expect: Expect
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from shared import audit
+from shared.audit import Act, Actor
 from shared.db import Tx
 
 _ENTRY = "SELECT number, at, action, version, before, by, key_id, address, reason FROM ruleset_audit"
@@ -29,15 +31,6 @@ class Action(StrEnum):
     CANARY_ABORTED = "canary_aborted"
     CANARY_ROLLED_BACK = "canary_rolled_back"
     CANARY_SUPERSEDED = "canary_superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts. ``address`` is where the request came from, as far as this process sees it."""
-
-    name: str
-    key_id: UUID | None = None
-    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +58,13 @@ async def write(
         action=action.value,
         version=version,
         before=before,
-        by=by.name,
+        by=by.by,
         key_id=by.key_id,
         address=by.address,
         reason=reason,
     )
+    act = Act(action.value, "ruleset", str(version), reason, {"before": before} if before is not None else {})
+    await audit.write(tx, by, act, now)
 
 
 async def listing(tx: Tx, limit: int, before: int | None) -> Sequence[Entry]:

@@ -10,9 +10,10 @@ from sqlalchemy import Row
 from services.routing.model import RulesetState
 from services.routing.spec import FallbackSpec, RulesetSpec
 from services.routing.store import audit, trials
-from services.routing.store.audit import Action, Actor
+from services.routing.store.audit import Action
 from services.routing.store.trials import RULESET
 from shared import resources
+from shared.audit import Actor
 from shared.db import Tx, from_json, to_json
 
 TEAM = "team"
@@ -98,13 +99,13 @@ async def create(
         " VALUES (:version, 'draft', CAST(:document AS jsonb), :author, :note, :now, :based_on)",
         version=version,
         document=to_json(spec),
-        author=author.name,
+        author=author.by,
         note=note,
         now=now,
         based_on=based_on,
     )
     await audit.write(tx, Action.CREATED, version, None, author, note, now)
-    return StoredRuleset(version, RulesetState.DRAFT, spec, author.name, note, now, None, based_on)
+    return StoredRuleset(version, RulesetState.DRAFT, spec, author.by, note, now, None, based_on)
 
 
 async def retire(tx: Tx, version: int, by: Actor, reason: str | None, now: datetime) -> None:
@@ -141,7 +142,7 @@ async def activate(
         now=now,
     )
     body = {"version": chosen.version, "teams": chosen.spec.teams()}
-    await resources.put(tx, *ACTIVE, body, by.name, now)
+    await resources.put(tx, *ACTIVE, body, by.by, now)
     await trials.end_with_activation(tx, chosen.version, by, now)
 
 
@@ -166,5 +167,5 @@ async def first_start(tx: Tx, now: datetime) -> None:
         return
     await resources.put(tx, TEAM, FIRST_TEAM, {"time_zone": "UTC", "members": []}, FIRST_AUTHOR, now)
     spec = RulesetSpec(fallback=FallbackSpec(team=FIRST_TEAM))
-    made = await create(tx, spec, Actor(FIRST_AUTHOR), "Everything to frontline", None, now)
-    await activate(tx, made, Actor(FIRST_AUTHOR), now)
+    made = await create(tx, spec, Actor(FIRST_AUTHOR, "start"), "Everything to frontline", None, now)
+    await activate(tx, made, Actor(FIRST_AUTHOR, "start"), now)

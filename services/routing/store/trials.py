@@ -18,8 +18,9 @@ from services.routing.model import ContactFacts, RulesetState
 from services.routing.model.trials import Enrolment, Trial, TrialKind, TrialState
 from services.routing.spec import CanaryTerms
 from services.routing.store import audit
-from services.routing.store.audit import Action, Actor
+from services.routing.store.audit import Action
 from shared import resources
+from shared.audit import Actor
 from shared.db import Tx, to_json
 
 RULESET = "ruleset"  # the kind of resource that says which version is active, shadow or canary, and names its teams
@@ -96,26 +97,26 @@ async def start(
             restores=restores,
             terms=to_json(terms) if terms else None,
             now=now,
-            by=by.name,
+            by=by.by,
             reason=reason,
         )
     )
     await tx.run("UPDATE ruleset SET state = :kind WHERE version = :version", kind=kind, version=version)
     body = {"trial": number, "version": version, "share": terms.share if terms else 0.0, "teams": teams}
-    await resources.put(tx, RULESET, kind, body, by.name, now)
+    await resources.put(tx, RULESET, kind, body, by.by, now)
     await audit.write(tx, Action(f"{kind}_started"), version, None, by, reason, now)
     return number
 
 
 async def end(tx: Tx, running: Trial, how: TrialState, by: Actor, because: str, now: datetime) -> Trial:
     """Raises ``ValueError`` where it cannot end like that."""
-    done = trials.ended(running, how, by.name, because, now)
+    done = trials.ended(running, how, by.by, because, now)
     await tx.run(
         "UPDATE trial SET state = :state, ended_at = :now, ended_by = :by, ended_because = :because"
         " WHERE number = :number",
         state=how,
         now=now,
-        by=by.name,
+        by=by.by,
         because=because,
         number=done.number,
     )
@@ -125,7 +126,7 @@ async def end(tx: Tx, running: Trial, how: TrialState, by: Actor, because: str, 
         version=done.version,
         kind=done.kind,
     )
-    await resources.delete(tx, RULESET, done.kind, by.name, now)
+    await resources.delete(tx, RULESET, done.kind, by.by, now)
     await audit.write(tx, Action(f"{done.kind}_{how}"), done.version, None, by, because, now)
     return done
 

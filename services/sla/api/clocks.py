@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from services.sla.api.answers import (
     ClockAnswer,
@@ -23,6 +22,7 @@ from services.sla.decide.sentences import counted, derivation, holidays_told
 from services.sla.model import Calendar, Case, Clock, Configuration
 from services.sla.store import SlaStore, reads
 from shared.contracts import duration
+from shared.contracts.spec import Instant
 from shared.contracts.words import ClockState
 from shared.db import Tx
 from shared.errors import Problem, invalid, not_found
@@ -32,7 +32,7 @@ from shared.runtime import Runtime
 MAX_COUNTED = 1_000  # intervals listed in one derivation
 
 State = Annotated[ClockState | None, Query(description="Clocks in this state")]
-DueBefore = Annotated[AwareDatetime | None, Query(description="Clocks that are due before this instant")]
+DueBefore = Annotated[Instant | None, Query(description="Clocks that are due before this instant")]
 Team = Annotated[str | None, Query(max_length=63)]
 Order = Annotated[
     Literal["newest", "due"],

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from services.sla.api.answers import PreviewAnswer, PromiseAnswer, TriedAnswer
 from services.sla.decide import policies
@@ -15,7 +15,7 @@ from services.sla.model import Case, Clock, Configuration, Opening, Policy, Prom
 from services.sla.model.walk import Context
 from services.sla.store import SlaStore
 from shared.contracts import duration
-from shared.contracts.spec import Strict
+from shared.contracts.spec import Instant, Strict
 from shared.contracts.words import Channel, ClockState, Metric, Priority
 from shared.errors import invalid
 from shared.http import allow
@@ -59,7 +59,7 @@ class PreviewBody(Strict):
 
     case: PreviewCase = PreviewCase()
     contact: PreviewContact = PreviewContact()
-    at: AwareDatetime | None = None
+    at: Instant | None = None
 
 
 def routes(runtime: Runtime[Case], store: SlaStore) -> APIRouter:

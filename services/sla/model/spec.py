@@ -6,13 +6,13 @@ from itertools import pairwise
 from typing import Annotated, Self, cast
 from zoneinfo import available_timezones
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from services.sla.model.metrics import PAUSES, PROMISED, RULES, Counts
 from shared.conditions import MAX_SOURCE
 from shared.contracts import duration
 from shared.contracts.hours import DAYS, HolidaysSpec, Hours, checked
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Instant, Label, Name, Spec
 from shared.contracts.words import Metric, Status
 
 MAX_TARGETS = len(PROMISED)  # one for each metric
@@ -130,7 +130,7 @@ class PolicySpec(Spec):
     """
 
     label: Label | None = None
-    effective_from: AwareDatetime | None = None
+    effective_from: Instant | None = None
     position: Annotated[int, Field(ge=0, le=MAX_POSITION)]
     when: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAX_TARGETS)]

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from shared import parked, points
+from shared.audit import Actor
 from shared.batch import Undecidable
 from shared.clock import ManualClock
 from shared.contracts import catalogue
@@ -21,6 +22,7 @@ from shared.worker import Worker
 from tests.contract.platform.toy import Toy, activity, seen, until_read
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+ANA = Actor("ana", "cli")
 CASES = [UUID(int=n) for n in range(1, 40)]
 
 
@@ -93,10 +95,10 @@ async def test_poison_parks_its_case_and_holds_up_no_other(runtime: Runtime[Toy]
     assert ["cannot be decided" in each["error"] for each in waiting] == [True, False, False]
 
     with pytest.raises(Undecidable):
-        await parked.retry(runtime, stuck)
+        await parked.retry(runtime, stuck, ANA)
     assert await count(runtime, "parked") == 3  # all or nothing
-    await parked.drop(runtime, waiting[0]["id"], "sent by mistake")
-    assert await parked.retry(runtime, stuck) == 2
+    await parked.drop(runtime, waiting[0]["id"], "sent by mistake", ANA)
+    assert await parked.retry(runtime, stuck, ANA) == 2
     assert await seen(runtime, stuck) == ["first", "after", "later"]
     assert await count(runtime, "parked") == 0
     assert await count(runtime, "parked_dropped") == 1
@@ -248,4 +250,4 @@ async def test_an_erasure_waits_for_nothing_that_is_parked_and_blanks_it(runtime
     assert {row.case_id for row in rows if "secret" in row.body} == {other}
     assert next(row.error for row in rows if row.case_id == stuck) == "ZeroDivisionError"
     with pytest.raises(Undecidable):  # what is parked is still an event, in its place
-        await parked.retry(runtime, stuck)
+        await parked.retry(runtime, stuck, ANA)

@@ -30,6 +30,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 CARD = "4111 1111 1111 1111"
 OURS = Settings(mailboxes="help@desk.example", agents="acme.example", mail_key="a key of thirty-two characters!!")
 JSON = dict[str, Any]
+SEAL = Seal(["a key for tests only"])
 
 
 class NoLog:
@@ -122,11 +123,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def assembled(postgres: str, clock: ManualClock, seed: int, key: str) -> Intake:
     """A replica: its own connections and ids."""
     ids = Ids(clock, seed=seed)
-    own = Database(postgres, "auth", pool_size=2)
+    own = Database(postgres, "auth", pool_size=2, seal=SEAL)
     runtime = Runtime(
         OURS,
         service(),
-        Database(postgres, "intake", seal=Seal(["a key for tests only"])),
+        Database(postgres, "intake", seal=SEAL),
         clock,
         ids,
         cast(Log, NoLog()),

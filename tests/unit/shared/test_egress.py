@@ -26,6 +26,15 @@ from shared.egress import Egress
         "::ffff:169.254.169.254",
         "64:ff9b::a00:5",  # 10.0.0.5 through NAT64
         "2002:a00:5::",  # and through 6to4
+        "64:ff9b:1::a00:5",  # a NAT64 of one's own
+        "::10.0.0.5",  # the compatible form of long ago
+        "::ffff:0:10.0.0.5",  # translated
+        "2606:2800:220:1:0:5efe:a00:5",  # ISATAP in somebody's network
+        "2001:0:a00:5::",  # Teredo
+        "fec0::1",  # site-local
+        "3fff::1",  # documentation
+        "5f00::1",  # segment routing
+        "ff02::1",
     ],
 )
 def test_an_address_inside_is_refused_and_the_refusal_says_what_to_do(address: str) -> None:

@@ -1,0 +1,11 @@
+"""Where ``tocsin`` begins: the rest takes a second to import, and Ctrl-C in it ends quietly."""
+
+import signal
+
+
+def main() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from services.cli import main as run
+
+    signal.signal(signal.SIGINT, before)
+    run()
