@@ -95,7 +95,7 @@ class Push:
             self.server.call("DELETE", path, expected=step.version)
             self.lock.known.pop(step.key, None)
             return "deleted"
-        expected = self.moved.pop(step.key, step.version)
+        expected = self.moved.get(step.key, step.version)
         answer = self.server.call("PUT", path, self._body(step), expected=expected)
         self.lock.known[step.key] = Known(answer["version"], canonical(step.key, answer))
         warnings = "".join(f"\n  {warning}" for warning in answer.get("warnings") or ())

@@ -131,13 +131,10 @@ def show_report(out: Console, report: Report, documents: int) -> None:
     for each in report.findings:
         colour, word = ("red", "error") if each.error else ("yellow", "warning")
         out.print(f"[{colour}]{word}[/] {escape(str(each))}", soft_wrap=True, highlight=False)
-    if report.tests:
-        table = table_of("", "test of the rules", "")
-        for test in report.tests:
-            mark = "[red]✗[/]" if test.wrong else "[green]✓[/]"
-            where = f"ruleset.yaml:{test.line}: {test.wrong}" if test.wrong else ""
-            table.add_row(mark, escape(test.name), escape(where))
-        out.print(table)
+    for test in report.tests:
+        out.print(f"{'[red]✗[/]' if test.wrong else '[green]✓[/]'} {escape(test.name)}", highlight=False)
+        if test.wrong:
+            out.print(Padding(Text(f"ruleset.yaml:{test.line}: {test.wrong}"), (0, 0, 0, INDENT), expand=False))
     failed = sum(bool(test.wrong) for test in report.tests)
     warnings = len(report.findings) - len(report.errors)
     out.print(

@@ -9,20 +9,17 @@ from services.demo.claims import Failed
 from services.demo.server import OwnServer, own_server
 
 
-async def test_a_server_that_cannot_start_says_why_and_leaves_nothing() -> None:
+async def test_a_server_that_cannot_start_says_why_is_noticed_and_leaves_nothing() -> None:
     async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
         assert server.data.is_dir()
         with pytest.raises(Failed, match=r"(?s)did not start.*write kafka://host:port"):
             await server.start()
+        with pytest.raises(Failed, match="ended by itself"):
+            await server.watch()
     assert not server.data.exists()
 
 
-async def test_a_server_that_ends_by_itself_is_noticed_and_one_that_was_asked_to_is_not() -> None:
-    async with own_server({"LOG_URL": "amqp://nowhere"}) as server:
-        with pytest.raises(Failed):
-            await server.start()
-        with pytest.raises(Failed, match="ended by itself"):
-            await server.watch()
+async def test_a_server_that_was_asked_to_end_is_not_taken_for_one_that_ended_by_itself() -> None:
     async with own_server({}) as server:
         starting = asyncio.ensure_future(server.start())  # noqa: TID251 - killed while it starts
         await asyncio.sleep(0.1)
