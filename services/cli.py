@@ -16,6 +16,7 @@ from services import embedded
 from services import sql as asking
 from services.admin import fail, keys_app, parked_app, run
 from services.config_files.cli import files_app
+from services.config_files.trials_cli import trials_app
 from services.demo import story
 from services.sla.store import SlaStore
 from services.sla.store.audit import audited
@@ -37,6 +38,7 @@ app.add_typer(parked_app, name="parked")
 app.add_typer(sla_app, name="sla")
 app.add_typer(files_app)
 app.command()(watch)
+app.add_typer(trials_app)
 
 out = Console()
 

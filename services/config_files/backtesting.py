@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from services.config_files.kinds import JSON
 from services.config_files.server import Refused, Server
-from services.config_files.tables import sparkline, table_of
+from services.config_files.tables import share, sparkline, table_of
 
 STREAM = "application/x-ndjson"
 NARROWEST, BESIDE = 24, 46  # columns of a series, and of what stands beside it
@@ -29,11 +29,11 @@ def show(out: Console, report: Mapping[str, Any]) -> None:
     cases, moved = report["cases"], report["moved"]
     whole = "" if report["complete"] else " [yellow](time ran out: the newest only)[/]"
     out.print(f"{cases:,} cases, compared with version {report['against']}{whole}")
-    out.print(f"[bold]{moved:,}[/] ({_share(moved, cases)}) go to another team;", end=" ")
+    out.print(f"[bold]{moved:,}[/] ({share(moved, cases)}) go to another team;", end=" ")
     out.print(f"of the others {report['priority_changed']:,} get another priority.")
     before, after = report["to_fallback_before"], report["to_fallback_after"]
     out.print(
-        f"To the fallback: {before:,} ({_share(before, cases)}) before, {after:,} ({_share(after, cases)}) after.\n"
+        f"To the fallback: {before:,} ({share(before, cases)}) before, {after:,} ({share(after, cases)}) after.\n"
     )
     _moves(out, report["moves"])
     if never := report["never_matched"]:
@@ -82,10 +82,6 @@ def _load(out: Console, report: Mapping[str, Any]) -> None:
 
 def _busiest(hours: list[int], step: int) -> list[int]:
     return [max(hours[start : start + step]) for start in range(0, len(hours), step)]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
 
 
 def as_json(report: JSON) -> str:

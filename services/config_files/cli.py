@@ -3,10 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,24 +12,20 @@ from rich.progress import Progress
 
 from services.config_files import backtesting, tables
 from services.config_files.checks import Report, check, snapshots, uses
+from services.config_files.connecting import CHANGES, ERROR, NOTHING, KeyOption, ServerOption, connect, errors, fail
 from services.config_files.documents import Unreadable, read
 from services.config_files.folder import KEPT, Finding, Folder, Lock, load, load_lock, placeholders
 from services.config_files.kinds import JSON, RULES, Key, canonical
 from services.config_files.plan import Plan, plan
 from services.config_files.pulling import Pulled, pull
 from services.config_files.pushing import Push, missing_secrets
-from services.config_files.server import Refused, Server, State
+from services.config_files.server import State
 from shared.clock import SystemClock
-from shared.settings import Settings, read_settings
-
-NOTHING, CHANGES, ERROR = 0, 1, 2  # exit codes
 
 files_app = typer.Typer()
 out = Console()
 
 FolderOption = Annotated[Path, typer.Argument(help="The folder with the files, such as ./config")]
-ServerOption = Annotated[str | None, typer.Option("--server", help="Its address; TOCSIN_PUBLIC_URL where left out")]
-KeyOption = Annotated[Path | None, typer.Option("--key-file", help="A file with the API key")]
 DeleteOption = Annotated[bool, typer.Option("--delete", help="Delete what is only on the server")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Also what changed on the other side since the last pull")
@@ -47,7 +41,7 @@ def pull_command(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write the server's configuration into files, one a resource. Exit code 1 where an edit stood in the way."""
-    with _errors(), _server(server, key_file) as on:
+    with errors(), connect(server, key_file) as on:
         files = load(folder) if folder.is_dir() else Folder(folder, {}, ())
         _refuse(list(files.findings))
         results = pull(files, on.state().known, load_lock(folder, on.url), prune, overwrite)
@@ -64,7 +58,7 @@ def diff_command(
     how: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """What a push would do, field by field. Exit code 0: nothing; 1: changes; 2: an error."""
-    with _errors(), _server(server, key_file) as on:
+    with errors(), connect(server, key_file) as on:
         files = load(folder)
         _refuse(list(files.findings))
         found = _plan(files, on.state(), load_lock(folder, on.url), delete)
@@ -78,7 +72,7 @@ def diff_command(
 @files_app.command("test")
 def test_command(folder: FolderOption) -> None:
     """Check every file and run the tests of the rules, without a server. Exit code 1: a test fails; 2: an error."""
-    with _errors():
+    with errors():
         files = load(folder)
         report = check(files, SystemClock().now())
         tables.show_report(out, report, len(files.documents))
@@ -100,7 +94,7 @@ def push_command(
 
     Exit code 1: refused, for it changed on the server since the last pull, or a test fails; 2: an error.
     """
-    with _errors(), _server(server, key_file) as on:
+    with errors(), connect(server, key_file) as on:
         files, state, lock = load(folder), on.state(), load_lock(folder, on.url)
         _refuse(list(files.findings))
         again = {key for key, each in files.documents.items() if _from_environment(each.body)} if secrets else set()
@@ -109,12 +103,12 @@ def push_command(
         report = check(files, SystemClock().now(), beside)
         if not report.passed:
             tables.show_report(out, report, len(files.documents))
-            _fail("Nothing was pushed.", _code(report))
+            fail("Nothing was pushed.", _code(report))
         _refuse(missing_secrets(files, found.acting, os.environ, secrets))
         if found.conflicts:
             tables.show_plan(out, found)
             text = "Nothing was pushed. `tocsin pull --overwrite` takes the server's, `tocsin push --overwrite` yours."
-            _fail(text, CHANGES)
+            fail(text, CHANGES)
         _push(Push(on, files, state, lock, os.environ, secrets, activate, note), found)
 
 
@@ -149,11 +143,11 @@ def backtest_command(
     """What a ruleset would have done to stored cases. Nothing is stored, and no case is touched."""
     given = {"since": since, "until": until, "where": where, "sample": sample, "limit": limit, "against": against}
     asked = {name: value for name, value in given.items() if value is not None}
-    with _errors(), _server(server, key_file) as on:
+    with errors(), connect(server, key_file) as on:
         try:
             ruleset = canonical(RULES, read(file.read_text(encoding="utf-8")).body)
         except Unreadable as wrong:
-            _fail(f"{file}:{wrong.line}: {wrong}", ERROR)
+            fail(f"{file}:{wrong.line}: {wrong}", ERROR)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("comparing", total=None)
             report = backtesting.backtest(
@@ -183,39 +177,4 @@ def _from_environment(body: JSON) -> bool:
 
 def _refuse(findings: list[Finding]) -> None:
     if findings:
-        _fail("\n".join(map(str, findings)), ERROR)
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    print(f"tocsin: {text}", file=sys.stderr)
-    raise SystemExit(code)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        _fail(str(refused), ERROR)
-    except OSError as wrong:
-        _fail(str(wrong), ERROR)
-
-
-def _server(url: str | None, key_file: Path | None) -> Server:
-    settings = read_settings()
-    return Server(url or settings.url, _key(settings, key_file))
-
-
-def _key(settings: Settings, key_file: Path | None) -> str:
-    if key_file is not None:
-        return key_file.read_text().strip()
-    for given in (settings.api_key, settings.admin_key):
-        if given is not None:
-            return given.get_secret_value()
-    made = settings.data_dir / "admin-key"
-    if made.exists():
-        return made.read_text().strip()
-    _fail(
-        "which key? Set TOCSIN_API_KEY or TOCSIN_ADMIN_KEY, or give --key-file; to push it needs config:write.",
-        ERROR,
-    )
+        fail("\n".join(map(str, findings)), ERROR)

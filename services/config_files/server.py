@@ -13,6 +13,7 @@ from shared.http import etag
 
 TIMEOUT_S = 60.0
 PAGE = 500
+TO_COME = ("draft", "shadow", "canary")  # states of a version that has not been active, or is tried again
 
 
 class Refused(Exception):
@@ -41,7 +42,7 @@ class State:
     """Everything that is configured on a server, canonical."""
 
     known: Mapping[Key, Known] = field(default_factory=dict)
-    draft: Draft | None = None  # the newest ruleset, where it is a draft
+    draft: Draft | None = None  # the newest ruleset, where it is a draft or on trial
 
 
 class Server:
@@ -93,7 +94,7 @@ class Server:
 
     def _draft(self, active: int) -> Draft | None:
         newest = self.call("GET", "/v1/rulesets", limit=1)["items"]
-        if not newest or newest[0]["state"] != "draft" or newest[0]["version"] < active:
+        if not newest or newest[0]["state"] not in TO_COME or newest[0]["version"] < active:
             return None
         whole = self.call("GET", f"/v1/rulesets/{newest[0]['version']}")
         return Draft(whole["version"], canonical(RULES, whole)) if whole["based_on"] == active else None

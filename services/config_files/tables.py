@@ -158,3 +158,7 @@ def table_of(*names: str, numbers: Sequence[str] = ()) -> Table:
     """``numbers`` are the columns that stand at the right."""
     columns = (Column(name, overflow="fold", justify="right" if name in numbers else "left") for name in names)
     return Table(*columns, box=None, pad_edge=False, header_style="dim")
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "–"

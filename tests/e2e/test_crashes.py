@@ -68,6 +68,29 @@ def test_500_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: 
     assert not differences(ledger(embedded, tocsin))
 
 
+def test_kill_9_while_a_canary_runs_changes_nothing(embedded: Stack) -> None:
+    tocsin = embedded.client()
+    active = tocsin.get("/v1/rulesets/active")
+    made = tocsin.post("/v1/rulesets", {"rules": active["rules"], "fallback": active["fallback"]})["version"]
+    tocsin.post(f"/v1/rulesets/{made}/canary", {"share": 0.5, "reason": "a trial"})
+    lines = "\n".join(json.dumps(scene.question(source="canary", external_id=f"c-{n}")) for n in range(CONTACTS))
+    accepted = post_all(tocsin, lines)
+    embedded.program("tocsin").kill()
+    embedded.program("tocsin").start()
+    embedded.wait_ready()
+    assert [each["case_id"] for each in post_all(tocsin, lines)] == [each["case_id"] for each in accepted]
+
+    def seen() -> list[int]:
+        found = tocsin.get(f"/v1/rulesets/{made}/canary")
+        assert (found["state"], found["share"]) == ("running", 0.5)
+        return [found["canary"][side]["cases"] for side in ("canary", "control")]
+
+    sides = until(lambda: now if sum(now := seen()) >= CONTACTS else None, SOON_S, "each case is on a side")
+    assert sum(sides) == CONTACTS, "and on one"
+    assert 0.4 < sides[0] / CONTACTS < 0.6
+    tocsin.post(f"/v1/rulesets/{made}/canary/abort", {"reason": "seen enough"})
+
+
 def test_a_row_that_is_gone_shows_in_the_ledger(embedded: Stack) -> None:
     tocsin = embedded.client()
     tocsin.post("/v1/contacts", scene.question())
