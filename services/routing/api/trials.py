@@ -108,6 +108,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
             await resources.version(tx, "FOR UPDATE")
+            await checks.ruleset(tx, version)
             running = await checks.runs(tx, kind, version)
             await trials.end(tx, running, ENDS_BY_HAND[kind], by, reason, now)
             return await _answer(tx, await trials.trial(tx, running.number))
