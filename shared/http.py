@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -39,6 +39,7 @@ __all__ = [
     "allow",
     "authorized",
     "case_named",
+    "check_rate",
     "create_app",
     "decode_cursor",
     "encode_cursor",
@@ -155,11 +156,7 @@ async def authorized(request: Scope, authorization: str | None, needed: str) -> 
     principal = await keys.authenticate(authorization)
     if not principal.may(needed):
         raise Problem(403, "forbidden", f"This key lacks the scope '{needed}'. Ask an admin for a key that has it.")
-    rate: _Rate = state.rate
-    if not rate.take(principal.key_id):
-        raise Problem(
-            429, "too-many-requests", "Too many requests with this key. Wait, then repeat.", {"Retry-After": "1"}
-        )
+    check_rate(request, principal.key_id, "with this key")
     structlog.contextvars.bind_contextvars(principal=principal.name)
     return Principal(principal.key_id, principal.name, principal.scopes, *whence(request))
 
@@ -168,6 +165,13 @@ def whence(request: Scope) -> tuple[str | None, str | None]:
     """The address of the client, as the connection or a trusted proxy says, and the id that the gate gave."""
     client = request.get("client")
     return client[0] if client else None, request.get(REQUEST_ID)
+
+
+def check_rate(request: Scope, whose: Hashable, said: str) -> None:
+    """Raises a 429 problem where ``whose`` requests are more than ``TOCSIN_RATE_LIMIT`` a minute."""
+    rate: _Rate = request["app"].state.rate
+    if not rate.take(whose):
+        raise Problem(429, "too-many-requests", f"Too many requests {said}. Wait, then repeat.", {"Retry-After": "1"})
 
 
 async def _known(request: Request) -> None:

@@ -27,7 +27,7 @@ from services.intake.store.quarantine import Held
 from shared import telemetry
 from shared.batch import Work
 from shared.errors import Problem, invalid, not_found
-from shared.http import Answer, allow
+from shared.http import Answer, allow, check_rate
 from shared.openapi import also
 from shared.resources import ResourceName
 from shared.runtime import Runtime
@@ -75,7 +75,13 @@ def routes(runtime: Runtime[CaseFile], desk: Desk) -> APIRouter:
         spec = (await named()).get(source)
         hook = channels.HOOKS.get(spec.kind) if spec else None
         if spec is None or hook is None:
+            check_rate(request.scope, "hooks", "to unknown sources")
             raise not_found("source", source)
+        try:  # before anything is computed for who may be anybody
+            check_rate(request.scope, ("hooks", source), "of this source")
+        except Problem:
+            telemetry.WEBHOOKS.labels(source, "limited").inc()
+            raise
         delivery = Delivery(f"{runtime.settings.url}{request.url.path}", dict(request.headers), await request.body())
         now = runtime.clock.now()
         if wrong := hook.verify(spec.secrets, delivery, now):

@@ -10,6 +10,8 @@ from services.intake.channels.mime import Part
 from services.intake.model import Attachment
 
 ATTACHMENTS_LIMIT = 100
+_TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
+_SEALED = "Outlook's own format (TNEF): the files in it are not listed. Ask the sender to write HTML or plain text"
 LOOKED_AT = 8_192  # bytes from which a type is told
 _PROGRAMS = frozenset(("application/x-msdownload", "application/x-executable", "application/x-mach-binary"))
 _PROGRAM_NAMES = (".exe", ".dll", ".com", ".scr", ".msi", ".sys", ".bin", ".so", ".elf", ".out", ".cpl", ".ocx")
@@ -39,6 +41,10 @@ def disguised(attachment: Attachment) -> bool:
     return bool(name) and not name.endswith(_PROGRAM_NAMES) and not any(each in attachment.type for each in telling)
 
 
+def _is_tnef(part: Part, name: str | None) -> bool:
+    return part.kind in _TNEF or (name or "").lower() == "winmail.dat"
+
+
 def _attachment(part: Part) -> Attachment | None:
     name = file_name(part)
     if name is None and part.children:  # a mail within a mail goes by its subject
@@ -46,7 +52,8 @@ def _attachment(part: Part) -> Attachment | None:
     disposition = part.headers.first("content-disposition").partition(b";")[0].strip().lower()
     inline = disposition == b"inline" or (not disposition and "content-id" in part.headers)
     kind = part.kind[:120]
-    if (problem := part.problem()) is not None:
+    problem = part.problem() or (_SEALED if _is_tnef(part, name) else None)
+    if problem is not None:
         body = part.body()
         digest = sha256(body).hexdigest()
         return Attachment(name=name, type=kind, size=len(body), inline=inline, sha256=digest, problem=problem)

@@ -45,7 +45,24 @@ def _text(part: Part, used: set[int]) -> str:
     if part.kind in _RICH or undeclared:
         return markup.to_text(text)[:READ_LIMIT]
     text = text[:READ_LIMIT].replace("\r\n", "\n").replace("\r", "\n")
+    if part.parameters.get("format", "").strip().lower() == "flowed":
+        text = _joined(text, part.parameters.get("delsp", "").strip().lower() == "yes")
     return _SPACES_AT_END.sub(lambda end: " " if _is_separator(text, end.start()) else "", text)
+
+
+def _joined(text: str, spaces_go: bool) -> str:
+    """The paragraphs that RFC 3676 broke: a line that ends with a space goes on in the next one of the same quote."""
+    out: list[str] = []
+    going_on: int | None = None  # how deep the line before was quoted, where it is not at its end
+    for line in text.split("\n"):
+        marks = len(line) - len(line.lstrip(">"))
+        said = line[marks:].removeprefix(" ")  # the space that keeps a line from looking like something else
+        if going_on == marks and said != "-- ":
+            out[-1] = (out[-1].removesuffix(" ") if spaces_go else out[-1]) + said
+        else:
+            out.append(f"{'>' * marks} {said}" if marks else said)
+        going_on = marks if said.endswith(" ") and said != "-- " else None
+    return "\n".join(out)
 
 
 def _is_separator(text: str, end: int) -> bool:

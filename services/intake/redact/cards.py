@@ -3,7 +3,8 @@
 A card number is a run of 12 to 19 digits, with spaces and dashes or without, that begins as a card scheme's numbers do
 and passes the Luhn check. The first six and last four digits stay, which is what may be kept and what a person needs to
 talk about a card. Left alone: what follows a ``+`` (a telephone number), what stands within a URL, what is grown
-together with letters (an order or tracking number), and decimal fractions.
+together with letters (an order or tracking number), and decimal fractions. A number may go on in the next line where it
+is printed in groups and broken between two of them; one that is split over two fields is not found: neither has it.
 """
 
 import re
@@ -49,8 +50,18 @@ _PRINTED = {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 5), (6, 
 _OTHERS = {(3, 7, 7), (4, 4, 4, 4, 4, 2)}  # an order of Amazon, a parcel of USPS
 
 _SPACE_OR_DASH = "[ \t\u00a0\u00ad\u1680\u2000-\u2015\u202f\u205f\u2060\u2212\u3000\ufe58\ufe63\ufeff\uff0d-]"
+_NEXT_LINE = r"\r?\n[ \t>|]{0,4}"  # with the marks of a quoted mail
 _RUN = re.compile(rf"\d(?:{_SPACE_OR_DASH}{{0,3}}\d){{{SHORTEST - 1},}}")
-SHAPE = rf"\p{{Nd}}(?:{_SPACE_OR_DASH}{{0,3}}\p{{Nd}}){{{SHORTEST - 1}}}"  # of RE2: may be one
+# Over the end of a line, as mail programs break them: only as printed, and broken once, between groups.
+_BROKEN = re.compile("|".join(
+    rf"(?<![\d.,+])\d{{{first}}}"
+    + "".join(rf"{_SPACE_OR_DASH}{{0,3}}(?:{_NEXT_LINE})?\d{{{size}}}" for size in rest)
+    + r"(?!\d)"
+    for first, *rest in ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4))
+))  # fmt: skip
+_ONE = rf"\p{{Nd}}(?:{_SPACE_OR_DASH}{{0,3}}\p{{Nd}}){{{SHORTEST - 1}}}"
+_TWO_LINES = rf"\p{{Nd}}{{4}}(?:{_SPACE_OR_DASH}{{0,3}}(?:{_NEXT_LINE})?\p{{Nd}}{{4,6}}){{2,3}}"
+SHAPE = f"{_ONE}|{_TWO_LINES}"  # of RE2: may be one
 _GROUP = re.compile(r"\d+")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>\"']+", re.IGNORECASE)
 _PHONE_BEFORE = re.compile(r"\+[\s(]{0,2}$")
@@ -84,6 +95,12 @@ def find(original: str) -> tuple[int, list[int]]:
         for card in _cards(original, run.start(), run.end(), addresses):
             cards += card[0] > end  # overlapping readings of the same digits are one card
             end = max(end, card[-1])
+            masked.extend(card[KEPT_FIRST:-KEPT_LAST])
+    for found in _BROKEN.finditer(original) if "\n" in original else ():
+        card = [place for place in range(*found.span()) if original[place].isdecimal()]
+        broken_once = found[0].count("\n") == 1 and not _grown(original, *found.span())
+        if broken_once and _is_card([int(original[place]) for place in card]):
+            cards += 1
             masked.extend(card[KEPT_FIRST:-KEPT_LAST])
     return cards, masked
 

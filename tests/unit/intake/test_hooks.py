@@ -16,6 +16,7 @@ from services.intake.channels.hook import Delivery, Draft, Hook, Ignored
 from services.intake.channels.shape import contact, keepable, whose
 from services.intake.model.posted import NewContact
 from services.intake.model.sources import SourceSpec
+from shared import http
 from shared.contracts.words import Channel
 from tests.unit.intake.conftest import CARD, NOON, Intake
 from tests.unit.intake.senders import (
@@ -119,6 +120,29 @@ async def test_what_is_not_signed_or_signed_wrong_is_refused_and_told_what_to_do
     answer = await intake.client.post("/v1/hooks/standard", content=body, headers=good | {"Authorization": ""})
     assert answer.status_code == 202
     assert (await intake.client.post("/v1/hooks/nobody", content=body, headers=good)).status_code == 404
+
+
+async def test_a_source_that_sends_too_much_is_told_to_wait_before_its_signature_is_looked_at(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flooded, other = await Sender.of(intake, "zendesk"), await Sender.of(intake, "standard")
+    with monkeypatch.context() as patched:
+        patched.setattr(http._Rate, "take", lambda _rate, whose: whose != ("hooks", "zendesk"))
+        patched.setattr(signatures, "_any_equal", lambda *_: pytest.fail("a signature was looked at"))
+        answer = await flooded.send(HELLO)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    assert (await other.send(HELLO)).status_code == 202
+
+
+async def test_too_much_to_nowhere_is_told_to_wait_too(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http._Rate, "take", lambda _rate, whose: whose != "hooks")
+    assert (await intake.client.post("/v1/hooks/nowhere", json={})).status_code == 429
+
+
+async def test_a_body_that_is_too_large_is_refused_unread(intake: Intake) -> None:
+    zendesk = await Sender.of(intake, "zendesk")
+    answer = await zendesk.send(b"x" * (intake.runtime.settings.body_limit + 1))
+    assert answer.status_code == 413
 
 
 async def test_the_address_that_twilio_calls_is_the_public_one(intake: Intake) -> None:

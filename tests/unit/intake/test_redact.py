@@ -58,6 +58,29 @@ def test_every_scheme_is_masked_however_it_is_printed(card: str, separator: str)
     assert digits(masked.text) == card[:6] + "*" * (len(card) - 10) + card[-4:] + "1227123"
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("4111 1111\n1111 1111", "4111 11**\n**** 1111"),
+        ("> My card: 4111-1111-1111-\r\n> 1111, and", "> My card: 4111-11**-****-\r\n> 1111, and"),
+        ("3782 822463\n10005", "3782 82****\n*0005"),
+    ],
+)
+def test_a_card_goes_on_in_the_next_line_where_it_is_broken_between_its_groups(written: str, kept: str) -> None:
+    assert redact.text(written) == (kept, {"card": 1})
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        *("4111\n1111\n1111\n1111", "4111 1111\n\n1111 1111", "4111111111\n111111", "+4111 1111\n1111 1111"),
+        *("1.4111 1111\n1111 1111", "x4111 1111\n1111 1111", "4111 1111\n1111 1112"),
+    ],
+)
+def test_columns_of_numbers_are_no_card(numbers: str) -> None:
+    assert redact.text(numbers) == (numbers, {})
+
+
 @given(card=st.sampled_from(CARDS), before=words, after=words, data=st.data())
 def test_no_card_survives_whatever_separates_its_digits(
     card: str, before: str, after: str, data: st.DataObject
