@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fuzz audit fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench bench-routing storm chaos providers repeats fuzz audit fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -49,6 +49,12 @@ bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS
 	-$(BIN)/python -m tests.bench.rules
 	$(BIN)/python -m tests.bench $(ARGS)
 	$(BIN)/python -m tests.bench.clocks --clocks $(or $(CLOCKS),1000000)
+
+bench-routing: $(READY) needs-java ## a thousand rules, uploads that would hold it up, a backtest beside live routing, the pipeline on a real Kafka
+	-$(BIN)/python -m tests.bench.rules
+	-$(BIN)/python -m tests.bench.uploads
+	-$(BIN)/python -m tests.bench.backtest
+	$(BIN)/python -m tests.bench.pipeline $(ARGS)
 
 storm: $(READY) ## 5,000 breaches in one second; ARGS="--replicas 3", --kafka on a real Kafka, --breaches 500
 	$(BIN)/python -m tests.bench.storm $(ARGS)

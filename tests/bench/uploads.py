@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from services.routing.app import assemble, service
 from services.routing.store import rulesets as stored
-from services.routing.store.audit import Actor
+from shared.audit import Actor
 from shared.auth import Keys
 from shared.clock import SystemClock
 from shared.db import Database
@@ -109,7 +109,7 @@ async def measure(url: str) -> list[tuple[str, int, float, float]]:
     assert made.first_start is not None
     async with db.transaction() as tx:
         await made.first_start(tx, clock.now())
-        await stored.create(tx, thousand.ruleset(2, 10), Actor("bench"), None, 1, clock.now())
+        await stored.create(tx, thousand.ruleset(2, 10), Actor("bench", "bench"), None, 1, clock.now())
     spare_the_collector()
     app = create_app("routing", [assemble(runtime).router], keys, runtime.settings.body_limit)
     headers = {"Authorization": f"Bearer {await keys.create('ana', ['admin'])}", "Content-Type": "application/json"}

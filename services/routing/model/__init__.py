@@ -128,10 +128,12 @@ class ContactFacts(BaseModel):
 
     @classmethod
     def of(cls, contact: ContactReceived, recency: Recency | None = None) -> Self:
-        person = Person.model_validate(contact.customer)
-        if recency is not None:
-            counted = {"contacts_24h": recency.contacts_24h, "contacts_7d": recency.contacts_7d}
-            person = person.model_copy(update=counted)
+        who = contact.customer
+        person = Person(
+            id=who.id, email=who.email, phone=who.phone, name=who.name, tier=who.tier, country=who.country,
+            contacts_24h=recency.contacts_24h if recency else None,
+            contacts_7d=recency.contacts_7d if recency else None,
+        )  # fmt: skip
         return cls(
             number=contact.case_number,
             at=contact.occurred_at,
