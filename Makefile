@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench bench-routing storm chaos providers repeats fuzz audit fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench bench-routing bench-notify storm chaos providers repeats fuzz audit fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -58,6 +58,9 @@ bench-routing: $(READY) needs-java ## a thousand rules, uploads that would hold 
 
 storm: $(READY) ## 5,000 breaches in one second; ARGS="--replicas 3", --kafka on a real Kafka, --breaches 500
 	$(BIN)/python -m tests.bench.storm $(ARGS)
+
+bench-notify: $(READY) needs-java ## from a deadline to a webhook, 200 a second, and what kill -9 loses; Alertmanager beside (apt-get install prometheus-alertmanager); ARGS="--only kafka"
+	$(BIN)/python -m tests.bench.notify $(ARGS)
 
 chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or kills only by ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--all --replicas 2 --minutes $(MINUTES)) $(ARGS)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import aiohttp
 import uvloop
 
-from tests.bench import accept, notify
+from tests.bench import accept
 from tests.bench.accept import bodies
 from tests.bench.figures import quantile
 from tests.bench.wire import flood
@@ -162,11 +162,7 @@ def main() -> None:
     parser.add_argument("--kafka", action="store_true", help="the four services apart, on a real Kafka")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accept", action="store_true", help="only how fast intake accepts, by itself")
-    parser.add_argument("--notify", action="store_true", help="only from a deadline to a receiver; Alertmanager beside")
-    arguments, _ = parser.parse_known_args()
-    if arguments.notify:
-        notify.main()
-        return
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
     rows = accept.measure(arguments.rounds)
     print(f"\nintake alone, medians of {arguments.rounds} rounds")

@@ -7,6 +7,7 @@ package ``prometheus-alertmanager``), all in one run with one receiver. Load, se
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -36,6 +37,13 @@ KILLED = 500  # accepted before the kill
 SOON_S, LOSS_WAIT_S = 90.0, 15.0
 STARTED_S = 30.0
 ALERTMANAGER = "prometheus-alertmanager"
+KINDS_OF_PROCESS = {
+    "services.cli up": "tocsin",
+    "services.sla": "sla",
+    "services.notify": "notify",
+    "postgres": "postgres",
+    "kafka.Kafka": "kafka",
+}
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
@@ -49,6 +57,7 @@ class Figures:
     arrived: int = 0
     repeated: int = 0
     stages: dict[str, list[float]] = field(default_factory=dict)  # seconds after due at which each began
+    cpu_ms: dict[str, float] = field(default_factory=dict)  # of each process, for one page told
 
 
 class Receiver:
@@ -131,10 +140,14 @@ def ours(kind: str, receiver: Receiver) -> Figures:
         _warm(stack, tocsin)
         due = post(tocsin, scene.now() + LEAD, A_SECOND * SECONDS)
         assert scene.now() < min(due.values()), "posting took longer than the lead"
+        time.sleep((min(due.values()) - scene.now()).total_seconds())
+        before = cpu_seconds()
         told = until(
             lambda: found if (found := first_arrivals(receiver, f"/{kind}/")).keys() >= due.keys() else None,
             SOON_S + LEAD.total_seconds(), "everything due is told",
         )  # fmt: skip
+        spent = {name: seconds - before.get(name, 0.0) for name, seconds in cpu_seconds().items()}
+        figures.cpu_ms = {name: 1000 * seconds / len(due) for name, seconds in spent.items() if seconds > 0}
         figures.late = [(told[number] - at).total_seconds() for number, at in due.items()]
         assert min(figures.late) >= 0, "early"
         figures.stages = _stages(tocsin, due)
@@ -170,6 +183,23 @@ def _stages(tocsin: Client, due: dict[str, datetime]) -> dict[str, list[float]]:
             for name, key in begun.items():
                 found[name].append((scene.at(said[key]) - due[delivery["case_number"]]).total_seconds())
     return found
+
+
+def cpu_seconds() -> dict[str, float]:
+    """What the processes that we started have used so far, by kind; that of a machine shared with others too."""
+    found: dict[str, float] = {}
+    for pid in _descendants(os.getpid()):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        name = next((name for word, name in KINDS_OF_PROCESS.items() if word in command), "other")
+        found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(each) for thread in threads for each in (thread / "children").read_text().split()]
+    return [each for child in children for each in (child, *_descendants(child))]
 
 
 def _count(figures: Figures, receiver: Receiver, path: str, accepted: set[str]) -> None:
@@ -252,8 +282,7 @@ def _late(seconds: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench ARGS=--notify", description="From due to received.")
-    parser.add_argument("--notify", action="store_true", help="as make bench calls it")
+    parser = argparse.ArgumentParser(prog="make bench-notify", description="From due to received.")
     parser.add_argument("--only", choices=[*KINDS, "alertmanager"], help="one of them")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
@@ -278,6 +307,8 @@ def main() -> None:
         print(f"{row.name:<14} {_late(row.late)} {row.accepted:>9} {lost:>6} {row.repeated:>9}")
         for name, late in row.stages.items():
             print(f"  {name:<12} {_late(late)}")
+        if row.cpu_ms:
+            print("  CPU-ms a page:", ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(row.cpu_ms.items())))
     print(json.dumps([{"name": row.name, "p50_ms": quantile(row.late, 50), "p99_ms": quantile(row.late, 99),
                        "accepted": row.accepted, "lost": row.accepted - row.arrived, "repeated": row.repeated}
                       for row in rows]))  # fmt: skip
