@@ -39,14 +39,14 @@ class Watcher:
         patience_s = min(PATIENCE_S, settings.within_s)
         self._tocsin = Tocsin(settings.server, settings.key.get_secret_value(), patience_s)
         self._people = People(settings)
+        self._page_url = f"{settings.own_url}/page"
         self._arrived: dict[str, datetime] = {}  # by case id: when its page came; of the last few
         self._news = asyncio.Event()
 
     async def set_up(self) -> None:
         """Raises ``Trouble``."""
-        url = f"{self._settings.own_url}/page"
-        await self._tocsin.set_up(url, self._memory.secret, self._memory.destination)
-        self._remember(replace(self._memory, destination=url))
+        await self._tocsin.set_up(self._page_url, self._memory.secret, self._memory.destination)
+        self._remember(replace(self._memory, destination=self._page_url))
 
     async def run(self) -> None:
         """Rounds at an even pace, until cancelled: what must be known after that is written down at every step."""
@@ -73,8 +73,7 @@ class Watcher:
 
     async def round(self) -> Result:
         """One contact, its judgement, and what follows from it."""
-        contact = Contact(str(self._ids.new()), self._clock.now())
-        result = await self._try(contact)
+        result = await self._try()
         if result.age is not None:
             metrics.AGE.observe(result.age.total_seconds())
             metrics.SUCCEEDED.set(result.at.timestamp())
@@ -89,9 +88,10 @@ class Watcher:
         await self._close_left()
         return result
 
-    async def _try(self, contact: Contact) -> Result:
+    async def _try(self) -> Result:
         try:
-            await self.set_up()
+            await self._keep_set_up()
+            contact = Contact(str(self._ids.new()), self._clock.now())
             self._remember(self._memory.leave(contact))  # before it is posted: the answer may be lost
             contact = await self._tocsin.post(contact)
         except Trouble as trouble:
@@ -109,6 +109,15 @@ class Watcher:
             hop, text = hangs_at(await self._tocsin.look(contact.case_id))
             return Result(self._clock.now(), hop=hop, text=text)
         return Result(self._clock.now(), self._arrived[contact.case_id] - contact.posted_at)
+
+    async def _keep_set_up(self) -> None:
+        """Raises ``Trouble`` where it was never done; once it was, the round itself shows what hangs."""
+        try:
+            await self.set_up()
+        except Trouble as trouble:
+            if self._memory.destination != self._page_url:
+                raise
+            log.info("whether everything is set up is not known", why=str(trouble))
 
     async def _close_left(self) -> None:
         """Answer and close our cases, the oldest first; what does not work now is tried again after the next round."""
