@@ -45,6 +45,7 @@ class Keys:
         self._cache: dict[bytes, tuple[float, Principal | None]] = {}
         self._good: set[bytes] = set()
         self._strangers = (STRANGERS_A_S, time.monotonic())
+        self._asking = asyncio.Lock()
 
     async def migrate(self) -> None:
         async with self._db.transaction() as tx:
@@ -63,16 +64,7 @@ class Keys:
         digest = hashlib.sha256(key.strip().encode()).digest()
         cached = self._cache.get(digest)
         if cached is None or cached[0] < time.monotonic():
-            if digest not in self._good and not self._may_look():
-                detail = "Too many unknown keys are tried. Wait, then repeat."
-                raise Problem(429, "too-many-requests", detail, {"Retry-After": "1"})
-            if len(self._cache) >= CACHE_SIZE:
-                self._cache.clear()
-                self._good.clear()
-            cached = (time.monotonic() + CACHE_S, await self._look_up(digest))
-            self._cache[digest] = cached
-            if cached[1] is not None:
-                self._good.add(digest)
+            cached = await self._known(digest)
         if cached[1] is None:
             raise _unauthorized("This key is unknown, expired or revoked. `tocsin keys create` makes a new one.")
         return cached[1]
@@ -83,6 +75,23 @@ class Keys:
         left = min(STRANGERS_A_S, left + (now - since) * STRANGERS_A_S)
         self._strangers = (max(0.0, left - 1), now)
         return left >= 1
+
+    async def _known(self, digest: bytes) -> tuple[float, Principal | None]:
+        """Looked up once, however many requests came while what was known ran out."""
+        async with self._asking:
+            found = self._cache.get(digest)
+            if found is None or found[0] < time.monotonic():
+                if digest not in self._good and not self._may_look():
+                    detail = "Too many unknown keys are tried. Wait, then repeat."
+                    raise Problem(429, "too-many-requests", detail, {"Retry-After": "1"})
+                if len(self._cache) >= CACHE_SIZE:
+                    self._cache.clear()
+                    self._good.clear()
+                found = time.monotonic() + CACHE_S, await self._look_up(digest)
+                self._cache[digest] = found
+                if found[1] is not None:
+                    self._good.add(digest)
+        return found
 
     async def _look_up(self, digest: bytes) -> Principal | None:
         async with self._db.transaction() as tx:

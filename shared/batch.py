@@ -142,6 +142,12 @@ class Work(Generic[S]):
         self._locked.update((case_id, sequence) for case_id, sequence in found)
         return [case_id for case_id, _ in found]
 
+    async def take(self, fired: Sequence[Fired]) -> list[Fired]:
+        """Lock the cases of timers that nobody else holds, and remove those of the timers that still stand: these."""
+        taken = await timers.take(self.tx, fired)
+        self._locked.update((each.case_id, sequence) for each, sequence in taken)
+        return [each for each, _ in taken]
+
     async def apply(self, inputs: Sequence[Input], known: Mapping[UUID, S] = MappingProxyType({})) -> list[Decision[S]]:
         """Load, decide in the order given, save. Gives one decision per input.
 

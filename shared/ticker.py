@@ -182,11 +182,10 @@ class Ticker:
     async def _fire_together(self, due: Sequence[Fired], now: datetime, poison: str | None = None) -> int:
         async with self._runtime.unit() as work:
             work.now = max(work.now, now)
-            free = await work.lock_free([each.case_id for each in due])
-            taken = await timers.take(work.tx, due, free)
+            taken = await work.take(due)
             if not taken:
                 return 0
-            stuck = await parked.cases(work.tx, free)
+            stuck = await parked.cases(work.tx, [each.case_id for each in taken])
             aside = [each for each in taken if poison or each.case_id in stuck]
             if aside:
                 error = poison or "waits behind an earlier parked event of its case"

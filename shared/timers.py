@@ -70,22 +70,27 @@ async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) 
     return [Fired(*row) for row in found]
 
 
-async def take(tx: Tx, fired: Sequence[Fired], cases: Sequence[UUID]) -> list[Fired]:
-    """Remove those of the timers that still stand as they were seen, of locked cases; a second look, under the lock."""
-    locked = set(cases)
-    wanted = [each for each in fired if each.case_id in locked]
+async def take(tx: Tx, fired: Sequence[Fired]) -> list[tuple[Fired, int]]:
+    """Lock the cases that nobody else holds, and remove those of their timers that still stand as they were seen.
+
+    Gives these, in order, with how many events were published about their case. A timer that moved before its case
+    was locked is looked at again as it is now, and stays.
+    """
     found = await tx.records(
-        "DELETE FROM timer t USING unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
-        " CAST(:due AS timestamptz[]), CAST(:versions AS int[])) WITH ORDINALITY"
-        " AS n (subject, step, due_at, version, nth)"
+        "WITH n AS MATERIALIZED (SELECT n.*, l.sequence FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
+        " CAST(:due AS timestamptz[]), CAST(:cases AS uuid[]), CAST(:versions AS int[])) WITH ORDINALITY"
+        " AS n (subject, step, due_at, case_id, version, nth) JOIN case_lock l ON l.case_id = n.case_id"
+        " ORDER BY l.case_id FOR UPDATE OF l SKIP LOCKED)"
+        " DELETE FROM timer t USING n"
         " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at = n.due_at AND t.version = n.version"
-        " RETURNING n.nth",
-        subjects=[each.subject for each in wanted],
-        steps=[each.step for each in wanted],
-        due=[each.due_at for each in wanted],
-        versions=[each.version for each in wanted],
+        " RETURNING n.nth, n.sequence",
+        subjects=[each.subject for each in fired],
+        steps=[each.step for each in fired],
+        due=[each.due_at for each in fired],
+        cases=[each.case_id for each in fired],
+        versions=[each.version for each in fired],
     )
-    return [wanted[nth - 1] for nth in sorted(nth for (nth,) in found)]
+    return [(fired[nth - 1], sequence) for nth, sequence in sorted((nth, sequence) for nth, sequence in found)]
 
 
 async def next_due(tx: Tx) -> datetime | None:

@@ -5,7 +5,7 @@ that opened then: only ids and numbers differ. ``recheck`` derives a sample agai
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -26,6 +26,8 @@ from tests.unit.sla.stories import CASE, START, Story
 NUMBER = "C-7"  # of every story
 PARTITIONS = 8
 COPY_CASES = 5_000
+
+Tables = dict[str, tuple[list[str], list[tuple[Any, ...]]]]  # by name: columns, and rows to write
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,12 @@ class Seeder:
             configuration = await SlaStore().configuration.read(tx)
         connection = await asyncpg.connect(self._url)
         try:
-            tables: dict[str, list[tuple[Any, ...]]] = {}
-            columns: dict[str, list[str]] = {}
+            tables: Tables = {}
             for each in opened:
-                for table, row in _copies(_template(configuration, each, now), each.cases, self._numbers):
-                    columns.setdefault(table, list(row))
-                    tables.setdefault(table, []).append(tuple(row.values()))
-                    if table == "case_lock":
-                        self.case_ids.append(row["case_id"])
-                if len(tables["case_lock"]) >= COPY_CASES:
-                    await _copy(connection, tables, columns)
-            await _copy(connection, tables, columns)
+                self.case_ids += _copies(_template(configuration, each, now), each.cases, self._numbers, tables)
+                if len(tables["case_lock"][1]) >= COPY_CASES:
+                    await _copy(connection, tables)
+            await _copy(connection, tables)
         finally:
             await connection.close()
 
@@ -111,43 +108,40 @@ def _template(configuration: Configuration, opened: Opened, now: datetime) -> _T
     return _Template(case, tuple(timers.values()), told)
 
 
-def _copies(template: _Template, cases: int, numbers: Iterator[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    case = case_row(template.case)
-    clocks = [(clock, rows.of_clock(clock)) for clock in template.case.clocks]
+def _copies(template: _Template, cases: int, numbers: Iterator[int], into: Tables) -> list[UUID]:
+    """Add the rows of so many cases; gives their ids. What does not differ between them is made once."""
+    case = _texts(case_row(template.case))
+    clocks = [(clock, _texts(rows.of_clock(clock))) for clock in template.case.clocks]
+    locks = into.setdefault("case_lock", (["case_id", "sequence"], []))[1]
+    facts = into.setdefault("case_facts", (list(case), []))[1]
+    made = into.setdefault("clock", (list(clocks[0][1]), []))[1]
+    timers = into.setdefault("timer", (["subject", "step", "due_at", "case_id", "partition", "version"], []))[1]
+    assert next(iter(case)) == "case_id" and list(clocks[0][1])[:2] == ["id", "case_id"]
+    of_case = tuple(case.values())[1:]
+    of_clocks = [(clock, tuple(row.values())[2:]) for clock, row in clocks]
+    said = [n for n, name in enumerate(list(case)[1:]) if name in ("number", "opening", "words")]
+    found = []
     for _ in range(cases):
         number = next(numbers)
         case_id = identity(CASE, "bench", number)
+        found.append(case_id)
+        locks.append((case_id, template.events))
+        row = [case_id, *of_case]
+        for n in said:
+            row[n + 1] = of_case[n].replace(NUMBER, f"C-{number}", 1)
+        facts.append(tuple(row))
+        ids = {clock.id: identity(case_id, clock.metric, clock.instance) for clock, _ in of_clocks}
+        made += [(ids[clock.id], case_id, *rest) for clock, rest in of_clocks]
         partition = partition_of(case_id, PARTITIONS)
-        yield "case_lock", {"case_id": case_id, "sequence": template.events}
-        yield "case_facts", case | {"case_id": case_id} | _renumbered(case, f"C-{number}")
-        ids = {}
-        for clock, row in clocks:
-            ids[clock.id] = identity(case_id, clock.metric, clock.instance)
-            yield "clock", row | {"id": ids[clock.id], "case_id": case_id}
-        for timer in template.timers:
-            own = replace(timer, subject=ids[timer.subject])
-            yield (
-                "timer",
-                {
-                    "subject": own.subject,
-                    "step": own.step,
-                    "due_at": own.due_at,
-                    "case_id": case_id,
-                    "partition": partition,
-                    "version": own.version,
-                },
-            )
+        timers += [(ids[t.subject], t.step, t.due_at, case_id, partition, t.version) for t in template.timers]
+    return found
 
 
-def _renumbered(row: dict[str, Any], number: str) -> dict[str, Any]:
-    told = {name: row[name].replace(f'"{NUMBER}"'.encode(), f'"{number}"'.encode()) for name in ("opening", "words")}
-    return told | {"number": number}
+def _texts(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: each.decode() if isinstance(each, bytes) else each for name, each in row.items()}
 
 
-async def _copy(
-    connection: asyncpg.Connection, tables: dict[str, list[tuple[Any, ...]]], columns: dict[str, list[str]]
-) -> None:
-    for table, found in tables.items():
-        text = [tuple(each.decode() if isinstance(each, bytes) else each for each in row) for row in found]
-        await connection.copy_records_to_table(table, schema_name="sla", columns=columns[table], records=text)
+async def _copy(connection: asyncpg.Connection, tables: Tables) -> None:
+    for table, (columns, found) in tables.items():
+        await connection.copy_records_to_table(table, schema_name="sla", columns=columns, records=found)
         found.clear()

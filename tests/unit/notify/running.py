@@ -158,8 +158,7 @@ class Running:
         now = self.clock.now()
         async with self.runtime.unit() as work:
             due = await timers.due(work.tx, now, 500, dict.fromkeys(range(4), now))
-            await work.lock([each.case_id for each in due])
-            taken = await timers.take(work.tx, due, [each.case_id for each in due])
+            taken = await work.take(due)
             if taken:
                 await work.apply([Input(each.case_id, each) for each in taken])
 

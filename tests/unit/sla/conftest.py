@@ -57,8 +57,7 @@ class Sla:
         while True:
             async with self.runtime.unit() as work:
                 due = await timers.due(work.tx, self.clock.now(), 500, dict.fromkeys(range(8), self.clock.now()))
-                free = await work.lock_free([each.case_id for each in due])
-                taken = await timers.take(work.tx, due, free)
+                taken = await work.take(due)
                 if not taken:
                     return fired
                 await work.fire(taken)

@@ -77,8 +77,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 async def fire(runtime: Runtime[Case]) -> None:
     async with runtime.unit() as work:
         due = await timers.due(work.tx, work.now, 500, dict.fromkeys(range(8), work.now))
-        await work.lock([each.case_id for each in due])
-        await work.fire(await timers.take(work.tx, due, [each.case_id for each in due]))
+        await work.fire(await work.take(due))
 
 
 async def asked(db: Database, query: str) -> list[dict[str, Any]]:
