@@ -94,7 +94,7 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
 
         async def work() -> float:
             await worker.step()
-            return 0.0
+            return worker.rest
 
         def failed(times: int) -> None:
             if times % REBUILD_AFTER == 0:

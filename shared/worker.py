@@ -21,6 +21,7 @@ from shared.pace import gently
 from shared.runtime import Runtime
 
 BATCH_S = 0.1
+REST_S = 0.05  # after a batch that is not full, at most: as long as it took
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
 
 log = structlog.get_logger()
@@ -47,11 +48,13 @@ class Worker:
         self._unfinished: Positions = {}  # to seek back to after a failure
         self._silent = False
         self._size = SMALLEST  # records of the next batch, at most
+        self.rest = 0.0  # seconds until the next batch is worth its cost
 
     async def step(self) -> int:
         """One batch; gives how many records were read. After any exception the same records are read again."""
         consumer = await self._ready()
         settings = self._runtime.settings
+        self.rest = 0.0
         records = await consumer.poll(min(self._size, settings.batch_size), settings.poll_timeout_s)
         if not records:
             return 0
@@ -67,7 +70,10 @@ class Worker:
                 raise
             await self._one_by_one(reads, wrong)
         self._unfinished = {}
-        self._fit(len(records), time.monotonic() - began)
+        took = time.monotonic() - began
+        if len(records) < min(self._size, settings.batch_size):
+            self.rest = min(took, REST_S)  # else what is read is mostly the cost of reading
+        self._fit(len(records), took)
         try:
             await consumer.commit(_next_positions(records))
         except OwnershipLost as lost:

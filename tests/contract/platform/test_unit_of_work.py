@@ -18,7 +18,7 @@ from shared.contracts.words import ActivityKind
 from shared.log import LogUnavailable, Positions, Record, partition_of
 from shared.runtime import Runtime
 from shared.ticker import Ticker
-from shared.worker import Worker
+from shared.worker import REST_S, Worker
 from tests.contract.platform.toy import Toy, activity, seen, until_read
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -80,6 +80,21 @@ async def test_a_failure_anywhere_is_repeated_without_loss_or_double(
     assert failed == 3
     assert [await seen(runtime, case) for case in CASES] == [["told"]] * len(CASES)
     assert await count(runtime, "outbox") == len(CASES)
+
+
+async def test_small_batches_are_followed_by_a_rest_and_full_ones_by_none(
+    runtime: Runtime[Toy], worker: Worker
+) -> None:
+    await post(runtime, *((case, "told") for case in CASES[:3]))
+    await until_read(worker.step, 3)
+    assert 0 < worker.rest <= REST_S
+    assert await worker.step() == 0
+    assert worker.rest == 0
+    runtime.settings = runtime.settings.model_copy(update={"batch_size": 3})
+    await post(runtime, *((case, "told") for case in CASES[:3]))
+    while await worker.step() < 3:
+        pass
+    assert worker.rest == 0
 
 
 async def test_poison_parks_its_case_and_holds_up_no_other(runtime: Runtime[Toy], worker: Worker) -> None:
