@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench bench-routing bench-notify storm chaos providers repeats fuzz audit fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fuzz audit fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -45,22 +45,11 @@ drift: $(READY) ## do the migrations make the tables of the code, and is the rou
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## a thousand rules, accept rate, time to a team, lateness; ARGS=--kafka on Kafka, ARGS=--accept for intake alone, CLOCKS=100000 open ones for a million
-	-$(BIN)/python -m tests.bench.rules
+bench: $(READY) ## every benchmark (an hour), and bench.json; ARGS="--only rules accept clocks notify …" for some
 	$(BIN)/python -m tests.bench $(ARGS)
-	$(BIN)/python -m tests.bench.clocks --clocks $(or $(CLOCKS),1000000)
-
-bench-routing: $(READY) needs-java ## a thousand rules, uploads that would hold it up, a backtest beside live routing, the pipeline on a real Kafka
-	-$(BIN)/python -m tests.bench.rules
-	-$(BIN)/python -m tests.bench.uploads
-	-$(BIN)/python -m tests.bench.backtest
-	$(BIN)/python -m tests.bench.pipeline $(ARGS)
 
 storm: $(READY) ## 5,000 breaches in one second; ARGS="--replicas 3", --kafka on a real Kafka, --breaches 500
 	$(BIN)/python -m tests.bench.storm $(ARGS)
-
-bench-notify: $(READY) needs-java ## from a deadline to a webhook, 200 a second, and what kill -9 loses; Alertmanager beside (apt-get install prometheus-alertmanager); ARGS="--only kafka"
-	$(BIN)/python -m tests.bench.notify $(ARGS)
 
 chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or kills only by ARGS="--rounds 20 --seed 1"
 	$(BIN)/python -m tests.chaos $(if $(MINUTES),--all --replicas 2 --minutes $(MINUTES)) $(ARGS)

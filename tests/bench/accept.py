@@ -4,9 +4,11 @@ Everything (load, intake, Postgres) shares the cores of one machine; the figures
 take turns in each round, and what is judged are medians of each round's ratio.
 """
 
+import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import tempfile
 import time
@@ -214,3 +216,18 @@ def show(rows: Sequence[Row]) -> None:
     for row in rows:
         bound = "" if row.target is None else f"{'at most' if row.below else 'at least'} {row.target:,g}"
         print(f"  {row.name:<40} {row.figure:>10,.2f}  {bound:<18} {row.verdict}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how fast intake accepts, by itself.")
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
+    rows = measure(rounds)
+    print(f"\nintake alone, medians of {rounds} rounds")
+    show(rows)
+    print(json.dumps({"kind": "accept", "rounds": rounds, **{row.name: row.figure for row in rows}}))
+
+
+if __name__ == "__main__":
+    main()

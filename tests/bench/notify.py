@@ -282,7 +282,7 @@ def _late(seconds: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench-notify", description="From due to received.")
+    parser = argparse.ArgumentParser(description="From due to received.")
     parser.add_argument("--only", choices=[*KINDS, "alertmanager"], help="one of them")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started

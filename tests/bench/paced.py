@@ -10,7 +10,7 @@ import time
 
 import uvloop
 
-from tests.bench.__main__ import bodies
+from tests.bench.accept import bodies
 from tests.bench.figures import quantile
 from tests.bench.wire import paced
 

@@ -7,6 +7,7 @@ figure has a target and a verdict. Load, server and Slack share this machine.
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
@@ -128,7 +129,10 @@ def main() -> None:
     with Apart({"TOCSIN_LOG_LEVEL": "WARNING"}, {"notify": arguments.replicas}, arguments.kafka) as stack:
         kind = "Kafka" if arguments.kafka else "the log in Postgres"
         print(f"{arguments.breaches:,} breaches in one second, {arguments.replicas} × notify on {kind}", flush=True)
-        held = show(measure(stack, arguments.breaches))
+        found = measure(stack, arguments.breaches)
+        held = show(found)
+    figures = {row.name: row.figure for row in found}
+    print(json.dumps({"kind": "storm", "breaches": arguments.breaches, "replicas": arguments.replicas, **figures}))
     raise SystemExit(0 if held else 1)
 
 
