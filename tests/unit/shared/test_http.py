@@ -5,15 +5,17 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import ValidationError
 
 from shared.auth import Keys, Principal
 from shared.clock import SystemClock
+from shared.contracts.spec import Date, Instant
 from shared.errors import Problem
 from shared.gate import Gate
 from shared.http import Cursor, Limit, Strict, allow, create_app, decode_cursor, encode_cursor
 from shared.ids import Ids
+from shared.openapi import also
 
 
 class KnownKeys(Keys):
@@ -45,14 +47,31 @@ async def get_things(limit: Limit = 50, cursor: Cursor = None) -> list[str]:
     return [str(limit), *(decode_cursor(cursor, 2) or ())]
 
 
+@router.post("/things/batch", dependencies=[Depends(allow("config:write"))], responses=also(409))
+async def post_batch() -> None: ...
+
+
+@router.get("/things/{name}", dependencies=[Depends(allow("read"))])
+async def get_thing(name: str) -> str:
+    return name
+
+
+@router.delete("/things/{name}", dependencies=[Depends(allow("config:write"))])
+async def delete_thing(name: str, if_match: Annotated[str | None, Header()] = None) -> None: ...
+
+
 @router.get("/broken", dependencies=[Depends(allow("read"))])
 async def broken() -> None:
     raise RuntimeError("a secret detail")
 
 
 @pytest.fixture
-def client() -> httpx.AsyncClient:
-    app = create_app("test", [router], KnownKeys(), rate_limit=60)
+def app() -> FastAPI:
+    return create_app("test", [router], KnownKeys(), rate_limit=60)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(Gate(app, Ids(SystemClock()), {"": 10_000}), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -138,3 +157,62 @@ def test_a_name_of_a_field_that_is_no_text_is_a_clear_error() -> None:
     """A file in YAML can have one."""
     with pytest.raises(ValidationError, match="Keys should be strings"):
         Thing.model_validate({1: "x"})
+
+
+async def test_a_path_of_its_own_is_no_name_of_something_else(client: httpx.AsyncClient) -> None:
+    refused = await client.get("/things/batch", headers=READ)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert (await client.get("/things/batches", headers=READ)).json() == "batches"
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/things", "GET, POST"), ("/things/x", "DELETE, GET")])
+async def test_405_names_the_methods_of_all_routes_of_the_path(
+    client: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    refused = await client.patch(path, headers=READ)
+    assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+
+
+def test_the_document_names_what_each_route_may_answer_and_no_more(app: FastAPI) -> None:
+    paths = app.openapi()["paths"]
+    found = {f"{method} {path}": [*item[method]["responses"]] for path, item in paths.items() for method in item}
+    assert found == {
+        "post /things": ["200", "400", "401", "403", "413", "422", "429", "503"],
+        "get /things": ["200", "401", "403", "422", "429", "503"],
+        "post /things/batch": ["200", "401", "403", "409", "422", "429", "503"],
+        "get /things/{name}": ["200", "401", "403", "404", "422", "429", "503"],
+        "delete /things/{name}": ["200", "401", "403", "404", "412", "422", "429", "503"],
+        "get /broken": ["200", "401", "403", "422", "429", "503"],
+    }
+    assert paths["/things"]["post"]["security"] == [{"HTTPBearer": ["config:write"]}]
+
+
+def test_every_problem_of_the_document_is_one_shape_and_says_when_to_repeat(app: FastAPI) -> None:
+    made = app.openapi()["components"]
+    assert all("application/problem+json" in each["content"] for each in made["responses"].values())
+    assert {name for name, each in made["responses"].items() if "Retry-After" in each.get("headers", {})} == {
+        "Problem429", "Problem503",
+    }  # fmt: skip
+    assert "HTTPValidationError" not in made["schemas"]
+
+
+class Times(Strict):
+    at: Instant | None = None
+    on: Date | None = None
+
+
+@pytest.mark.parametrize("at", [0, 1_790_000_000, 1.5, "1790000000", "-1.9", "2026-11-22T07:03:00", "now", True])
+def test_a_time_is_written_and_never_guessed_from_a_number(at: object) -> None:
+    with pytest.raises(ValidationError):
+        Times.model_validate({"at": at})
+
+
+@pytest.mark.parametrize("on", [0, "0", "1790000000", "2026-11-22T00:00:00Z", "20261122", "2026-13-01"])
+def test_a_day_is_written_whole(on: object) -> None:
+    with pytest.raises(ValidationError):
+        Times.model_validate({"on": on})
+
+
+def test_times_and_days_as_they_are_written() -> None:
+    read = Times.model_validate({"at": "2026-11-22T07:03:00+01:00", "on": "2026-11-22"})
+    assert read.model_dump_json() == '{"at":"2026-11-22T07:03:00+01:00","on":"2026-11-22"}'

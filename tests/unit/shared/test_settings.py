@@ -17,6 +17,7 @@ from shared.smtp import server_of
         ("SLACK_API_URL", "https://h:secret", "TOCSIN_SLACK_API_URL: write an address"),
         ("DATABASE_URL", "mysql://u:secret@h", "TOCSIN_DATABASE_URL: write a Postgres URL"),
         ("EGRESS_ALLOW", "hooks.internal,10.1.0.0/99", "TOCSIN_EGRESS_ALLOW: '10.1.0.0/99' is no network"),
+        ("TRUSTED_PROXIES", "*", "TOCSIN_TRUSTED_PROXIES: '*' is no network: write 10.0.0.0/8"),
         ("REDACT_PATTERNS", "{secret", "TOCSIN_REDACT_PATTERNS: write it as JSON"),
         ("ACCEPT_QUEUE", "0", "TOCSIN_ACCEPT_QUEUE: Input should be greater"),
         ("PORT", "secret", "TOCSIN_PORT: Input should be a valid integer"),
