@@ -15,6 +15,7 @@ SETTINGS = {
     "TOCSIN_SLACK_TOKEN": "xoxb-0123456789-of-the-fuzz",
     "TOCSIN_SMTP_URL": "smtp://mailer:password-of-the-fuzz@127.0.0.1:9",  # nobody listens: a failure to tell of
     "TOCSIN_TRUSTED_PROXIES": "127.0.0.1",
+    "TOCSIN_EGRESS_ALLOW": "",
 }
 
 

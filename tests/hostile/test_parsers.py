@@ -174,7 +174,7 @@ def test_any_lines_are_answered_one_by_one(tocsin: Client, lines: list[bytes]) -
 @given(
     st.dictionaries(
         st.sampled_from(["traceparent", "x-request-id", "x-forwarded-for", "accept", "if-match", "content-type"]),
-        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=80),
+        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=80).map(str.strip),
     )
 )
 def test_any_headers_are_taken_or_refused(tocsin: Client, headers: dict[str, str]) -> None:
