@@ -15,6 +15,8 @@ STANDS = {"broken": "red", "kept": "green", "unclear": "yellow", "too_few": "dim
 
 def show(out: Console, trial: JSON) -> None:
     _head(out, trial)
+    if trial["looked_at"] is None:
+        return
     if trial["kind"] == "shadow":
         _shadow(out, trial["shadow"])
     else:
@@ -44,7 +46,6 @@ def _head(out: Console, trial: JSON) -> None:
         out.print(f"ended {_time(trial['ended_at'])} by {escape(trial['ended_by'])}: {escape(trial['ended_because'])}")
     if trial["waiting"]:
         out.print(f"{trial['waiting']} cases are not compared yet")
-    out.print()
 
 
 def _shadow(out: Console, report: JSON) -> None:
@@ -53,7 +54,7 @@ def _shadow(out: Console, report: JSON) -> None:
              ("needs_changed", "in what they ask for"))  # fmt: skip
     said = ", ".join(f"{report[name]} {words}" for name, words in kinds if report[name])
     differing = f"[bold]{report['differing']}[/] ({share(report['differing'], cases)}) differ"
-    out.print(f"{cases} cases compared, {differing}" + (f": {said}." if said else "."))
+    out.print(f"\n{cases} cases compared, {differing}" + (f": {said}." if said else "."))
     active, shadow = report["to_fallback_active"], report["to_fallback_shadow"]
     out.print(f"To the fallback: {active} ({share(active, cases)}), by the shadow {shadow} ({share(shadow, cases)}).")
     for name, words in (("failed", "could not be decided"), ("skipped", "came too fast"), ("unknown", "were erased")):
@@ -78,7 +79,7 @@ def _canary(out: Console, report: JSON) -> None:
         ("handed off", "handed_off", "watched"), ("broke a promise", "breached", "known"),
     ):  # fmt: skip
         table.add_row(words, *(_part(report[side], hits, of) for side in ("canary", "control")))
-    out.print(table, "")
+    out.print("", table, "")
     for each in report["findings"]:
         out.print(f"[{STANDS[each['standing']]}]●[/] {escape(each['text'])}", highlight=False)
 
