@@ -111,6 +111,7 @@ class Work(Generic[S]):
     now: datetime
     wrote_events: bool = False
     first_due: datetime | None = None  # of the timers that were set
+    decided: bool = False
     _locked: dict[UUID, int] = field(default_factory=dict)  # case → how many events were published about it
     _opened: set[UUID] = field(default_factory=set)  # cases of this transaction, which have no row yet
 
@@ -177,6 +178,7 @@ class Work(Generic[S]):
             await self.apply([*first, *(Input(each.case_id, each) for each in told.rest)])
 
     async def _settle(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
+        self.decided = True
         decisions = await self._fold(inputs, before)
         made: dict[UUID, list[Decision[S]]] = {}
         for each, decision in zip(inputs, decisions, strict=True):

@@ -52,7 +52,8 @@ class Runtime(Generic[S]):
         asleep = self.ticker_sleeps.until
         if work.first_due is not None and (asleep is None or work.first_due < asleep):
             self.wake_ticker.set()
-        self.wake_sender.set()
+        if work.decided:  # else a loop that looked and found nothing to do would wake itself again and again
+            self.wake_sender.set()
 
     async def command(
         self, inputs: Sequence[Input], before: Callable[[Tx], Awaitable[Any]] | None = None

@@ -171,3 +171,15 @@ async def test_a_team_that_another_falls_back_on_is_in_use(routing: Routing) -> 
     assert uses == ["the fallback of team frontline"]
     problem(await routing.client.put("/v1/teams/night", json={"fallback": {"team": "night"}}), 422, "invalid")
     problem(await routing.client.put("/v1/teams/night", json={"fallback": {"team": "moon"}}), 422, "unknown-team")
+
+
+async def test_a_desk_that_can_give_nothing_rests_and_does_not_wake_itself(routing: Routing) -> None:
+    await put_team(routing, members=["ana"], member_capacity=1)
+    await take(routing, 1, 2)
+    store = routing.runtime.service.store
+    assert isinstance(store, RoutingStore)
+    routing.runtime.wake_sender.clear()
+    assert await Dispatcher(routing.runtime, store).step() > 0
+    assert not routing.runtime.wake_sender.is_set()
+    await routing.take(contact(3))
+    assert routing.runtime.wake_sender.is_set(), "what somebody else decides wakes it"
