@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos providers repeats fuzz audit fmt record clean needs-java
+.PHONY: help demo up test unit check lint types contracts drift kafka bench storm chaos sim sim-bugs providers repeats fuzz audit fmt record clean needs-java
 
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -56,6 +56,12 @@ chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or 
 
 providers: $(READY) ## ten minutes in which Slack fails in every way: every page still reaches somebody; ARGS="--minutes 2 --seed 7"
 	$(BIN)/python -m tests.chaos.providers $(ARGS)
+
+sim: $(READY) ## all services stepped by a seed, every fault between them, and judged; SEED=1 RUNS=50 STEPS=200
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim --seed $(or $(SEED),1) --runs $(or $(RUNS),$(if $(SEED),1,50)) --steps $(or $(STEPS),200) $(ARGS)
+
+sim-bugs: $(READY) ## known bugs are planted, and the simulator has to find each
+	PYTHONHASHSEED=0 $(BIN)/pytest tests/sim/planting.py $(ARGS)
 
 repeats: $(READY) ## 10,000 contacts three times through a kill -9 of intake: none lost, none twice; ARGS="--contacts 1000"
 	$(BIN)/python -m tests.chaos.repeats $(ARGS)
