@@ -24,7 +24,7 @@ from shared.contracts import duration
 from shared.pace import gently
 from shared.runtime import Runtime
 
-IDLE_S = 0.5  # between two looks
+IDLE_S, RESTING_S = 0.5, 2.0  # between two looks, and where nothing runs
 SHARE = 0.1  # of the time of this process, for comparing
 BUDGET_S = 0.05  # of one look; a case that takes longer ends it
 PAGE = 200  # cases of one look
@@ -32,6 +32,7 @@ WAITING = 20_000  # cases that may wait for a shadow
 JUDGED = 50_000  # the newest cases of a canary, with those of its control
 JUDGE_S, JUDGE_SHARE = 2.0, 0.05  # between two judgements, and of the time at most
 BY_ITSELF = "the trial itself"  # who ends one when no person does
+FORGET_S = 30.0  # between two looks for cases of trials that ended
 AT_ONCE = 5_000  # cases given up or forgotten in one statement
 
 log = structlog.get_logger()
@@ -41,14 +42,15 @@ class Trials:
     def __init__(self, runtime: Runtime[CaseState], store: RoutingStore) -> None:
         self._runtime, self._store = runtime, store
         self._pair: tuple[int, Pair] | None = None  # of the shadow with this number
-        self._judge_at = 0.0
+        self._judge_at = self._forget_at = 0.0
 
     async def step(self) -> float:
         """Look at each running trial; gives how many seconds to sleep."""
         began = time.monotonic()
         async with self._runtime.db.transaction() as tx:
             running = await trials.running(tx)
-            forgotten = 0 if running else await trials.forget(tx, AT_ONCE)
+            if began >= self._forget_at and not await trials.forget(tx, AT_ONCE):
+                self._forget_at = began + FORGET_S
         for kind in TrialKind:
             telemetry.TRIALS.labels(kind).set(sum(each.kind == kind for each in running))
         full = False
@@ -60,7 +62,7 @@ class Trials:
                 self._judge_at = began + max(JUDGE_S, (time.monotonic() - began) / JUDGE_SHARE)
         if full:
             return (time.monotonic() - began) * (1 / SHARE - 1)
-        return 0.0 if forgotten else IDLE_S
+        return IDLE_S if running else RESTING_S
 
     async def _compare(self, shadow: Trial) -> bool:
         """Whether there may be more to compare."""

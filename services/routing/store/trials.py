@@ -210,11 +210,11 @@ async def keep_newest(tx: Tx, number: int, most: int, at_once: int) -> int:
 
 
 async def forget(tx: Tx, at_once: int) -> int:
-    """Cases of trials that ended; no batch adds to those."""
+    """Cases of a trial that ended; no batch adds to those."""
     return await tx.run(
-        "DELETE FROM trial_case WHERE (trial, case_id) IN (SELECT c.trial, c.case_id FROM trial_case c"
-        " JOIN trial t ON t.number = c.trial WHERE t.state <> 'running' ORDER BY c.trial, c.case_id LIMIT :at_once"
-        " FOR UPDATE OF c SKIP LOCKED)",
+        "DELETE FROM trial_case WHERE (trial, case_id) IN (SELECT trial, case_id FROM trial_case WHERE trial ="
+        " (SELECT number FROM trial t WHERE state <> 'running' AND EXISTS (SELECT FROM trial_case"
+        " WHERE trial = t.number) ORDER BY number LIMIT 1) ORDER BY case_id LIMIT :at_once FOR UPDATE SKIP LOCKED)",
         at_once=at_once,
     )
 

@@ -207,6 +207,17 @@ async def test_a_canary_that_loses_cases_to_the_fallback_goes_back_by_itself(rou
     assert await routing.count("trial_case") == 0
 
 
+async def test_cases_of_a_trial_that_ended_are_forgotten_though_another_runs(routing: Routing) -> None:
+    await tried(routing, ALL, kind="canary", body=STRICT)
+    await routing.take(*(contact(n) for n in NUMBERS))
+    await post(routing, "2/canary/abort")
+    await post(routing, "2/shadow")
+    await routing.take(contact(200))
+    await look(routing)
+    assert await routing.count("trial_case") == 0
+    assert (await get(routing, "rulesets/2/shadow"))["shadow"]["cases"] == 1
+
+
 async def test_hand_offs_by_people_count_within_their_time_and_rules_do_not(routing: Routing) -> None:
     body = {**STRICT, "rollback": {"minimum_cases": 20, "hand_offs_within": "PT10M", "hand_offs_above": 2}}
     number = (await tried(routing, ALL, kind="canary", body=body))["number"]
