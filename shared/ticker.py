@@ -22,7 +22,8 @@ from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
 
 LANES = 2  # while one waits for the database, the other decides
-MANY = 100  # timers of one round: worth lanes, and what else the process does waits a little
+MANY = 100  # timers of one round: worth lanes
+STORM = 500  # … and now what else the process does waits a little; never for a steady stream, or its reading starves
 NEAR = 2_000  # unread records of a partition among which a case is looked for
 HELD_S = 0.005  # between looks at timers that wait for unread events, …
 PATIENCE = timedelta(seconds=1)  # … for so long; then less often
@@ -115,13 +116,18 @@ class Ticker:
         due = await self._due(now)
         if len(due) < MANY:
             return await self._fire(due, now)
+        if len(due) < STORM:
+            return await self._side_by_side(due, now)
         with pace.urgent():  # not before: what timers are held for is the reading that would have to wait
-            async with asyncio.TaskGroup() as group:
-                lanes = [
-                    group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
-                    for lane in range(LANES)
-                ]
-            return sum(lane.result() for lane in lanes)
+            return await self._side_by_side(due, now)
+
+    async def _side_by_side(self, due: Sequence[Fired], now: datetime) -> int:
+        async with asyncio.TaskGroup() as group:
+            lanes = [
+                group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
+                for lane in range(LANES)
+            ]
+        return sum(lane.result() for lane in lanes)
 
     async def _due(self, now: datetime) -> list[Fired]:
         """What may fire: all that stood in the log when it came due is known, of its partition or of its case."""
