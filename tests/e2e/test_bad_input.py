@@ -20,6 +20,8 @@ SIGNED = {
     "POST /v1/hooks/{source}",
     "GET /v1/pages/{page_id}/action",
     "POST /v1/pages/{page_id}/action",
+    "GET /v1/digests/{digest_id}/action",
+    "POST /v1/digests/{digest_id}/action",
 }  # they prove themselves otherwise
 ANY_ID = {"DELETE /v1/customers/{id}"}  # an id that nobody has is erased already
 LINES = ("POST /v1/contacts/batch", "POST /v1/activities/batch")  # each line has its own fate
