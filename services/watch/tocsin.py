@@ -73,7 +73,9 @@ class Tocsin:
         reply = {"kind": "agent_replied", "public": True, "external_id": f"{name}-answer", **said}
         status = {"kind": "status_changed", "status": "closed", "external_id": f"{name}-close", **said}
         for activity in (reply, status):
-            await self._ask("POST", "/v1/activities", activity)
+            answer = await self._send("POST", "/v1/activities", activity)
+            if answer.status_code != 409:  # said already, a moment earlier, and the answer was lost
+                self._taken("POST", "/v1/activities", answer)
 
     async def look(self, case_id: str) -> Seen:
         """Where the case is on its way, as far as Tocsin can say."""

@@ -121,14 +121,16 @@ class Watcher:
 
     async def _close_left(self) -> None:
         """Answer and close our cases, the oldest first; what does not work now is tried again after the next round."""
-        try:
-            for contact in self._memory.left[:CLOSE_AT_ONCE]:
+        for contact in self._memory.left[:CLOSE_AT_ONCE]:
+            try:
                 known = contact if contact.case_id else await self._tocsin.post(contact)
                 assert known.case_id is not None
                 await self._tocsin.end(known.case_id, known.name, self._clock.now())
-                self._remember(self._memory.closed(contact))
-        except Trouble as trouble:
-            log.info("cases of ours stay open for now", cases=len(self._memory.left), why=str(trouble))
+            except Trouble as trouble:
+                log.info("a case of ours stays open for now", case_id=contact.case_id, why=str(trouble))
+                self._remember(self._memory.leave(contact))  # behind the others, so that it holds up none
+                break
+            self._remember(self._memory.closed(contact))
         metrics.LEFT.set(len(self._memory.left))
 
     def _remember(self, what: Memory) -> None:

@@ -26,6 +26,7 @@ class FakeTocsin:
     port: int = field(default_factory=free_port)
     pages: bool = True
     accepts: bool = True
+    forgets: bool = False
     broken: str = "nothing"
     put: dict[str, Any] = field(default_factory=dict)
     contacts: dict[str, str] = field(default_factory=dict)  # external id → case id
@@ -50,7 +51,7 @@ class FakeTocsin:
         elif path == "/v1/contacts":
             return await self.contact(await request.json())
         elif path == "/v1/activities":
-            self.activities.append(await request.json())
+            return self.activity(await request.json())
         elif path.endswith("/assignment"):
             return web.json_response({"detail": "not yet"}, status=404)
         elif request.method == "GET" and path not in self.put:
@@ -64,6 +65,15 @@ class FakeTocsin:
         if self.pages:
             await self.page(case_id)
         return web.json_response({"case_id": case_id}, status=202)
+
+    def activity(self, body: dict[str, Any]) -> web.Response:
+        for known in self.activities:
+            if known["external_id"] == body["external_id"] and known != body:
+                return web.json_response({"detail": "the same external_id with another body"}, status=409)
+        self.activities.append(body)
+        if self.forgets:  # it was taken, and the answer is lost
+            return web.json_response({"detail": "away"}, status=503)
+        return web.json_response({}, status=202)
 
     async def page(self, case_id: str, secret: str | None = None, kind: str = "page.call") -> int:
         destination = self.put["/v1/destinations/tocsin-watch"]
@@ -150,6 +160,18 @@ async def test_what_was_left_by_a_watcher_before_is_found_and_closed_once(
     await after.close()
     assert len(tocsin.contacts) == 2, "the contact that may have been accepted was posted again under its name"
     assert [each["case_id"] for each in tocsin.activities] == ["case-0"] * 2 + ["case-1"] * 2
+
+
+async def test_a_case_whose_answer_was_taken_without_a_word_is_closed_all_the_same(
+    tocsin: FakeTocsin, watcher: Watcher
+) -> None:
+    tocsin.forgets = True
+    await watcher.round()
+    assert len(watcher._memory.left) == 1
+    tocsin.forgets = False
+    await watcher.round()
+    assert watcher._memory.left == ()
+    assert sorted(each["kind"] for each in tocsin.activities) == ["agent_replied"] * 2 + ["status_changed"] * 2
 
 
 async def test_only_calls_that_notify_signed_count(tocsin: FakeTocsin, watcher: Watcher) -> None:
