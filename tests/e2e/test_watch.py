@@ -75,6 +75,7 @@ def watched(stack: Stack, tmp_path: Path) -> Iterator[Watched]:
         each.stop()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("stack", ["embedded"], indirect=True)
 def test_a_frozen_tocsin_is_told_past_it_and_its_recovery_too(
     stack: Stack, tocsin: Client, watched: Watched, measured: list[str]
