@@ -44,6 +44,7 @@ class Keys:
         self._db, self._clock, self._ids = db, clock, ids
         self._cache: dict[bytes, tuple[float, Principal | None]] = {}
         self._good: set[bytes] = set()
+        self._looking: set[bytes] = set()
         self._strangers = (STRANGERS_A_S, time.monotonic())
         self._asking = asyncio.Lock()
 
