@@ -10,7 +10,7 @@ import orjson
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.dialects.postgresql import asyncpg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -229,4 +229,4 @@ def is_transient(error: BaseException) -> bool:
     """True where the database is away, full, locked, read-only or restarting: wait and repeat."""
     if is_data_error(error):
         return False
-    return isinstance(error, DBAPIError | PoolTimeout | OSError | TimeoutError)
+    return isinstance(error, DBAPIError | PendingRollbackError | PoolTimeout | OSError | TimeoutError)

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -299,6 +299,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     HTTPException: _on_http,
     DBAPIError: _on_database,
     PoolTimeout: _on_database,
+    PendingRollbackError: _on_database,  # the connection went in the midst of a transaction
     OSError: _on_database,
     TimeoutError: _on_database,
     LogUnavailable: _on_log,
