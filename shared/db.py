@@ -62,8 +62,8 @@ class Tx:
         statement, names = _positional(sql)
         try:
             found: Sequence[Sequence[Any]] = await driver.fetch(statement, *[parameters[name] for name in names])
-        except (PostgresError, InterfaceError) as wrong:
-            raise DBAPIError(sql, None, wrong) from wrong
+        except (PostgresError, InterfaceError, OSError) as wrong:
+            raise await self._failed(sql, wrong) from wrong
         return found
 
     async def named(self, sql: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
@@ -77,8 +77,15 @@ class Tx:
         statement, names = _positional(sql)
         try:
             await driver.execute(statement, *[parameters[name] for name in names])
-        except (PostgresError, InterfaceError) as wrong:
-            raise DBAPIError(sql, None, wrong) from wrong
+        except (PostgresError, InterfaceError, OSError) as wrong:
+            raise await self._failed(sql, wrong) from wrong
+
+    async def _failed(self, sql: str, wrong: Exception) -> DBAPIError:
+        """As the engine would raise it; a connection that is gone leaves the pool, as the engine sees to by itself."""
+        driver = self._raw.driver_connection if self._raw is not None else None
+        if driver is None or driver.is_closed():
+            await self._connection.invalidate(wrong)
+        return DBAPIError(sql, None, wrong)
 
     async def _driver(self) -> Any:
         """The driver, in the transaction."""
@@ -113,8 +120,8 @@ class Tx:
         driver = await self._driver()
         try:
             await driver.copy_records_to_table(table, columns=columns, records=rows)
-        except (PostgresError, InterfaceError) as wrong:
-            raise DBAPIError(f"COPY {table}", None, wrong) from wrong
+        except (PostgresError, InterfaceError, OSError) as wrong:
+            raise await self._failed(f"COPY {table}", wrong) from wrong
 
     async def one(self, sql: str, **parameters: Any) -> Row[Any] | None:
         found = await self.rows(sql, **parameters)

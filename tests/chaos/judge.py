@@ -141,7 +141,8 @@ def _in_flight(verdict: Verdict, run: Run, placed: dict[str, datetime], clocks: 
             if case_id in placed:
                 each.placed_after_s = max(each.placed_after_s, (placed[case_id] - each.at).total_seconds())
             clock = clocks.get(case_id)
-            each.in_flight += clock is None or scene.at(clock["met_at"] or clock["breached_at"]) > each.at
+            ended = clock and (clock["met_at"] or clock["breached_at"])
+            each.in_flight += ended is None or scene.at(ended) > each.at
         enough = each.in_flight >= IN_FLIGHT or not run.bursts
         verdict.check(enough, f"round {each.number} had only {each.in_flight} in flight at its kill")
 

@@ -88,10 +88,10 @@ class Sinks:
             if not line["method"].startswith("chat."):
                 continue
             keys = _slack_members(line)
-            if line["method"] == "chat.update":
-                keys = [key for key in keys if key not in drawn]
-            elif not keys:
+            if not keys:
                 found.append(Sent(_at(line), line["channel"], _slack_key(line), _words(line), line))
+            elif line["method"] == "chat.update":
+                keys = [key for key in keys if key not in drawn]
             drawn |= set(keys)
             found += [Sent(_at(line), line["channel"], key, _words(line), line) for key in keys]
         for line in _lines(self._smtp_log):

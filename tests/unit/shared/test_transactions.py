@@ -31,6 +31,21 @@ async def test_a_connection_that_was_ended_fails_one_transaction_and_no_other(da
     await db.close()
 
 
+async def test_a_connection_that_was_ended_fails_one_reading_and_no_other(database_url: str) -> None:
+    """Nothing is rolled back after a reading, so nobody else would notice: a ticker asked a dead one for ever."""
+    db = Database(database_url, "public", pool_size=1)
+    async with db.reading() as tx:
+        [(pid,)] = await tx.records("SELECT pg_backend_pid()")
+    await _terminated(database_url, pid)
+    with pytest.raises(DBAPIError) as away:
+        async with db.reading() as tx:
+            await tx.records("SELECT 1")
+    assert is_transient(away.value)
+    async with db.reading() as tx:
+        assert [tuple(row) for row in await tx.records("SELECT 1")] == [(1,)]
+    await db.close()
+
+
 async def test_what_another_left_open_is_never_committed_for_us(database_url: str) -> None:
     """A BEGIN that was cut off may have been heard: whoever gets that connection must not go on in it."""
     db = Database(database_url, "public", pool_size=1)
