@@ -56,6 +56,7 @@ async def test_a_broker_that_answers_nothing_is_unavailable_and_then_goes_on(clu
     await log.append(records([1]))
     await log.end_positions(TOPICS)
     cluster.broker.pause()
+    await asyncio.sleep(0.1)  # the signal reaches each of its threads
     try:
         async with asyncio.timeout(4):
             with pytest.raises(LogUnavailable):

@@ -39,7 +39,8 @@ def test_replicas_open_one_page_a_case_and_tell_of_each_once_at_most_a_message_a
         gaps = [b - a for times in look(stack.sinks).calls.values() for a, b in pairwise(sorted(times))]
         assert min(gaps).total_seconds() >= APART_S
         [(_, bases)] = stack.replicas.items()
-        assert all(handled(stack, base) > 0 for base in bases), "every replica has a part in it"
+        # One that joined Kafka's group last may find all of it done.
+        assert sum(handled(stack, base) > 0 for base in bases) > 1, "replicas share it"
 
 
 def handled(stack: Apart, base: str) -> float:
