@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from services.routing.app import assemble, service
 from services.routing.store import rulesets as stored
+from shared.aside import SWITCH_S
 from shared.audit import Actor
 from shared.auth import Keys
 from shared.clock import SystemClock
@@ -111,6 +112,7 @@ async def measure(url: str) -> list[tuple[str, int, float, float]]:
         await made.first_start(tx, clock.now())
         await stored.create(tx, thousand.ruleset(2, 10), Actor("bench", "bench"), None, 1, clock.now())
     spare_the_collector()
+    sys.setswitchinterval(SWITCH_S)  # both as the server does
     app = create_app("routing", [assemble(runtime).router], keys, runtime.settings.body_limit)
     headers = {"Authorization": f"Bearer {await keys.create('ana', ['admin'])}", "Content-Type": "application/json"}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
