@@ -146,7 +146,9 @@ def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -
                 print(f"decided {await parked_events.retry(runtime, case_id, _by())} events")
             except (Problem, SystemExit):
                 raise
-            except Exception as wrong:  # whatever deciding raises: it is what the person needs to see
+            except (
+                Exception
+            ) as wrong:  # whatever deciding raises, by which all is undone: the person who retries must see it
                 fail(f"still undecidable, nothing changed: {wrong}")
             finally:
                 await runtime.db.close()

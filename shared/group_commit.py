@@ -176,7 +176,7 @@ class GroupCommit(Generic[T, A]):
         except Problem as problem:
             for waiting in group:
                 waiting.settle(problem)
-        except Exception as wrong:
+        except Exception as wrong:  # whoever waits must be answered, and one bad request must not fail the others
             if is_transient(wrong):
                 log.warning("not committed", lane=self._name, requests=len(group), error=str(wrong)[:500])
                 for waiting in group:

@@ -106,7 +106,7 @@ async def each_once(
     await _release(tx, [request for request, body in mine if isinstance(body, Problem)])
     answers: list[tuple[dict[str, Any], datetime | None] | Problem] = []
     for place, request in enumerate(requests):
-        found = made[place] if place in made else stored[request]  # type: ignore[index]  # not made, so it has a name
+        found = made[place] if request is None or place in made else stored[request]
         if isinstance(found, StoredAnswer):
             answers.append(({**found.body, "duplicate": True}, found.expires_at))
         else:

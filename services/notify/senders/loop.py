@@ -148,7 +148,7 @@ class Sending:
                 await points.reach("send.sent")
         except TimeoutError:
             return Outcome("lost", f"no answer within {timeout_s:g} s")
-        except Exception as bug:  # one message that cannot be written must not stop the others; the page goes on
+        except Exception as bug:  # must not stop other messages; it may have left, so it is lost, not refused
             log.error("a message could not be sent", key=_name(claimed), exc_info=bug)
             return Outcome("lost", f"an error of ours: {type(bug).__name__}")
         return replace(outcome, trouble=claimed.parcel.message.trouble)
@@ -219,7 +219,7 @@ class Sending:
         for pause in RECORD_PAUSES_S:
             try:
                 return await once()
-            except Exception as wrong:  # what does not pass by itself is raised again
+            except Exception as wrong:  # asked below: only a database that is away is waited for
                 if not is_transient(wrong):
                     raise
                 log.warning("answers are not recorded yet", answers=len(answers), error=str(wrong)[:300])
