@@ -146,9 +146,7 @@ def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -
                 print(f"decided {await parked_events.retry(runtime, case_id, _by())} events")
             except (Problem, SystemExit):
                 raise
-            except (
-                Exception
-            ) as wrong:  # whatever deciding raises, by which all is undone: the person who retries must see it
+            except Exception as wrong:  # whatever deciding raises has undone all: who retries must see it
                 fail(f"still undecidable, nothing changed: {wrong}")
             finally:
                 await runtime.db.close()
