@@ -36,6 +36,7 @@ class Card:
     owns: str
     consumes: tuple[str, ...]
     publishes: str  # its one topic
+    passes_over: tuple[type[EventData], ...] = ()  # events of what it consumes that never change anything here
 
 
 @dataclass(frozen=True, slots=True)

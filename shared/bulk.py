@@ -11,12 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from shared.db import Tx, to_json
 
 
-async def upsert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows, in order, or overwrite the given columns of those with the same primary key.
+async def upsert(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], keep: tuple[str, ...] = ()) -> None:
+    """Insert the rows, in order, or overwrite the given columns of those with the same primary key, but for ``keep``.
 
     All rows have the same columns. Values of ``jsonb`` columns are anything that JSON can say, or JSON as bytes.
     """
-    await _write(tx, table, rows, True)
+    await _write(tx, table, rows, True, keep)
 
 
 async def insert_new(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -49,9 +49,11 @@ def _json_places(table: Table, columns: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(place for place, name in enumerate(columns) if isinstance(table.c[name].type, JSONB))
 
 
-async def _write(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], overwrite: bool) -> None:
+async def _write(
+    tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], overwrite: bool, keep: tuple[str, ...] = ()
+) -> None:
     if rows:
-        await tx.send(_statement(table, tuple(rows[0]), overwrite), **_arrays(table, rows))
+        await tx.send(_statement(table, tuple(rows[0]), overwrite, keep), **_arrays(table, rows))
 
 
 def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -68,11 +70,11 @@ def _text(value: Any) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _statement(table: Table, columns: tuple[str, ...], overwrite: bool) -> str:
+def _statement(table: Table, columns: tuple[str, ...], overwrite: bool, keep: tuple[str, ...]) -> str:
     arrays, selected = _unnested(table, columns)
     listed = ", ".join(f'"{name}"' for name in columns)
     keys = [column.name for column in table.primary_key.columns]
-    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in (*keys, *keep))
     return (
         f"INSERT INTO {table.name} ({listed}) SELECT {', '.join(selected)}"
         f" FROM unnest({arrays}) WITH ORDINALITY AS n ({listed}, nth_) ORDER BY nth_"

@@ -12,7 +12,7 @@ from shared.clock import Clock
 from shared.contracts.decision import Decision
 from shared.db import Database, Tx
 from shared.ids import Ids
-from shared.log import Log
+from shared.log import Log, Positions, TopicPartition
 from shared.settings import Settings
 
 S = TypeVar("S")
@@ -39,7 +39,14 @@ class Runtime(Generic[S]):
     wake_ticker: Wake = field(default_factory=Wake)
     ticker_sleeps: Sleep = field(default_factory=Sleep)
     wake_sender: Wake = field(default_factory=Wake)
+    passed: dict[TopicPartition, int] = field(default_factory=dict)  # read in this process: nothing before it matters
     configurable: list[Any] = field(default_factory=list)  # every kind of resource that the routes serve
+
+    def known(self, progress: Positions) -> Positions:
+        """How far the service has read: what its batches wrote, and what this process passed over since."""
+        return {each: max(position, self.passed.get(each, 0)) for each, position in progress.items()} | {
+            each: position for each, position in list(self.passed.items()) if each not in progress
+        }
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[Work[S]]:

@@ -33,7 +33,7 @@ from shared.ticker import MANY, Ticker
 from shared.watch import Watch
 from shared.worker import Worker
 
-REST_S = 0.004  # of a relay between steps that are not full: under load more goes with each
+REST_S = 0.004  # of a relay after a step that is not full, or as long as it took: under load more goes with each
 TICK_REST_S = 0.003  # of a ticker between rounds that are not large: a round costs the same for one timer as for ten
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
@@ -51,6 +51,7 @@ class Loop:
     close: Callable[[], Awaitable[None]] | None = None
     failed: Callable[[int], None] = lambda _times: None
     apart: bool = False  # in a thread of its own, with nothing that belongs to another
+    rest_s: float = 0.0  # after a step that asks for another at once: what comes meanwhile shares its cost
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,10 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
     loops.append(Loop(f"{name} watch", Watch(runtime, worker).step))
 
     async def publish() -> float:
+        began = time.monotonic()
         published = await relay.step()
         if 0 < published < settings.batch_size:
-            await asyncio.sleep(REST_S)
+            await asyncio.sleep(max(REST_S, time.monotonic() - began))
         return 0.0 if published >= settings.batch_size else settings.relay_sleep_s
 
     return loops, Loop(f"{name} relay", publish, runtime.wake_relay, relay.stop)
@@ -223,7 +225,7 @@ class Runner:
                 if pause > 0:
                     await self._sleep(loop.wake, pause)
                 else:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(loop.rest_s)
         finally:
             if loop.close is not None:
                 await self._close(loop.name, loop.close)

@@ -140,7 +140,7 @@ class Ticker:
             if ends is None:
                 self._freshness.nothing_known()
             else:
-                self._freshness.note(now, ends, await inbox.progress(tx))
+                self._freshness.note(now, ends, self._runtime.known(await inbox.progress(tx)))
             may, near = self._may_fire(now), self._freshness.near()
             found = await timers.due(tx, now, limit, may | dict.fromkeys(near, now))
         partitions = [partition_of(each.case_id, log.partitions) for each in found]

@@ -1,8 +1,14 @@
-"""The worker: poll → one transaction for the whole batch → commit positions. Poison is parked, not dropped."""
+"""The worker: poll → one transaction for the whole batch → commit positions. Poison is parked, not dropped.
 
+Events that change nothing here, by the service's card, are taken into the inbox with the next batch and cost no more.
+"""
+
+import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,27 +21,33 @@ from shared.contracts.contacts import CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.identity import derived
 from shared.db import is_data_error
-from shared.log import Consumer, OwnershipLost, Positions, Received
+from shared.log import Consumer, LogUnavailable, OwnershipLost, Positions, Received
 from shared.outbox import EventTooLarge
 from shared.pace import gently
 from shared.runtime import Runtime
 
 BATCH_S = 0.1
 REST_S = 0.05  # after a batch that is not full, at most: as long as it took
+PASSED_REST_S = 0.005  # after records that are passed over
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
+MOST_PASSED = 500  # records that are passed over and wait for a batch
+LET_WAIT = timedelta(seconds=0.25)  # … and how long the first of them may
+LAST_COMMIT_S = 2.0  # how long the one at the end may take
+COMMIT_EVERY = timedelta(seconds=1)  # to the log, which only says where to begin again: the inbox knows what was taken
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A record with its event, or with why it is none."""
+    """A record with its event, or with why it is none. ``passed``: it is no concern of this service, and not read."""
 
     record: Received
     event_id: UUID
     case_id: UUID
     event: Event | None
     error: str | None
+    passed: bool = False
 
 
 class Worker:
@@ -44,8 +56,13 @@ class Worker:
     def __init__(self, runtime: Runtime[Any]) -> None:
         self._runtime = runtime
         self._card = runtime.service.card
+        self._passes_over = {catalogue.ce_type(each).encode() for each in self._card.passes_over}
         self._consumer: Consumer | None = None
         self._unfinished: Positions = {}  # to seek back to after a failure
+        self._passed: list[Read] = []  # read, and not in the inbox yet
+        self._passed_since: datetime | None = None
+        self._done: Positions = {}  # not committed to the log yet
+        self._committed_at: datetime | None = None
         self._silent = False
         self._size = SMALLEST  # records of the next batch, at most
         self.rest = 0.0  # seconds until the next batch is worth its cost
@@ -56,11 +73,35 @@ class Worker:
         settings = self._runtime.settings
         self.rest = 0.0
         records = await consumer.poll(min(self._size, settings.batch_size), settings.poll_timeout_s)
-        if not records:
-            return 0
         began = time.monotonic()
-        self._unfinished = _first_positions(records)
-        reads = [_read(record) async for record in gently(records)]
+        self._unfinished = _first_positions([*(read.record for read in self._passed), *records])
+        reads = [self._read(record) async for record in gently(records)]
+        if self._may_wait(reads):
+            self._unfinished, self.rest = {}, PASSED_REST_S
+        elif reads or self._passed:
+            await self._take([*self._passed, *reads])
+            self._fit(len(records), time.monotonic() - began)
+        await self._commit(consumer)
+        return len(records)
+
+    def _may_wait(self, reads: Sequence[Read]) -> bool:
+        """Whether all of them are passed over, and so may wait for a batch that is worth its cost.
+
+        The ticker hears of them at once: what is passed over keeps no timer waiting.
+        """
+        now = self._runtime.clock.now()
+        if not reads or not all(read.passed for read in reads):
+            return False
+        if self._passed and (
+            len(self._passed) >= MOST_PASSED or (self._passed_since is not None and now > self._passed_since + LET_WAIT)
+        ):
+            return False
+        self._passed_since = self._passed_since if self._passed else now
+        self._passed += reads
+        self._runtime.passed.update(_next_positions([read.record for read in reads]))
+        return True
+
+    async def _take(self, reads: Sequence[Read]) -> None:
         try:
             await self._handle(reads)
         except (Undecidable, EventTooLarge) as poison:
@@ -69,19 +110,24 @@ class Worker:
             if not is_data_error(wrong):
                 raise
             await self._one_by_one(reads, wrong)
-        self._unfinished = {}
-        took = time.monotonic() - began
-        if len(records) < min(self._size, settings.batch_size):
-            self.rest = min(took, REST_S)  # else what is read is mostly the cost of reading
-        self._fit(len(records), took)
+        self._unfinished, self._passed = {}, []
+        self._done = {**self._done, **_next_positions([read.record for read in reads])}
+
+    async def _commit(self, consumer: Consumer) -> None:
+        """Now and then, and where there is nothing else to do."""
+        now = self._runtime.clock.now()
+        if not self._done or (self._committed_at is not None and now < self._committed_at + COMMIT_EVERY):
+            return
+        done, self._done, self._committed_at = self._done, {}, now
         try:
-            await consumer.commit(_next_positions(records))
+            await consumer.commit(done)
         except OwnershipLost as lost:
             log.info("partition moved", service=self._card.name, detail=str(lost))
-        return len(records)
 
     def _fit(self, records: int, took: float) -> None:
         """Batches that take about ``BATCH_S``: timers wait for what is being read, and for the cases it holds."""
+        if records < min(self._size, self._runtime.settings.batch_size):
+            self.rest = min(took, REST_S)  # else what is read is mostly the cost of reading
         if took > BATCH_S:
             self._size = max(SMALLEST, self._size // 2)
         elif records >= self._size:
@@ -92,9 +138,14 @@ class Worker:
         self._silent = True
 
     async def stop(self) -> None:
-        consumer, self._consumer, self._unfinished = self._consumer, None, {}
-        if consumer is not None:
-            await consumer.stop()
+        consumer, self._consumer = self._consumer, None
+        done, self._done, self._unfinished, self._passed = self._done, {}, {}, []
+        if consumer is None:
+            return
+        with contextlib.suppress(OwnershipLost, LogUnavailable, TimeoutError):  # then it is read again, and known
+            async with asyncio.timeout(LAST_COMMIT_S):
+                await (consumer.commit(done) if done else asyncio.sleep(0))
+        await consumer.stop()
 
     async def _ready(self) -> Consumer:
         if self._silent:
@@ -106,7 +157,7 @@ class Worker:
             self._consumer = consumer
         if self._unfinished:
             await self._consumer.seek(self._unfinished)
-            self._unfinished = {}
+            self._unfinished, self._passed = {}, []
         return self._consumer
 
     async def _handle(self, reads: Sequence[Read], poison: Mapping[UUID, str] | None = None) -> None:
@@ -115,8 +166,8 @@ class Worker:
         async with self._runtime.unit() as work:
             new = await inbox.claim(work.tx, [(read.event_id, read.record.topic) for read in reads], work.now)
             fresh = _distinct([read for read in reads if read.event_id in new])
-            if fresh:
-                await self._decide(work, fresh, poison)
+            if concern := [read for read in fresh if not read.passed]:
+                await self._decide(work, concern, poison)
             await inbox.advance(work.tx, _next_positions([read.record for read in reads]))
         for read in fresh:
             telemetry.EVENTS_HANDLED.labels(self._card.name, read.record.topic).inc()
@@ -161,6 +212,12 @@ class Worker:
                 if not is_data_error(wrong):
                     raise
                 await self._handle([read], {read.event_id: str(wrong)})
+
+    def _read(self, record: Received) -> Read:
+        passed = catalogue.identified(record.headers) if self._passes_over else None
+        if passed is not None and passed[0] in self._passes_over:
+            return Read(record, passed[1], _case_of(record), None, None, passed=True)
+        return _read(record)
 
 
 def _read(record: Received) -> Read:

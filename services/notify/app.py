@@ -26,6 +26,8 @@ from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
 
+CLAIMS_REST_S, RECORDS_REST_S = 0.005, 0.02  # a transaction of ten messages costs little more than one of one
+
 
 def service() -> Service[CaseState]:
     return Service(CARD, NotifyStore(), decide, metadata, first_start)
@@ -52,8 +54,8 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     }
     key = _Key(runtime)
     sending = Sending(runtime, senders, key)
-    loops = [Loop("notify claims", sending.claim, runtime.wake_sender, sending.close)]
-    loops.append(Loop("notify records", sending.record))
+    loops = [Loop("notify claims", sending.claim, runtime.wake_sender, sending.close, rest_s=CLAIMS_REST_S)]
+    loops.append(Loop("notify records", sending.record, rest_s=RECORDS_REST_S))
     loops += [Loop(f"notify sender {n}", sending.send) for n in range(1, settings.send_concurrency + 1)]
     calendars = Calendars(runtime)
     loops.append(Loop("notify calendars", calendars.step, calendars.wake, calendars.close))

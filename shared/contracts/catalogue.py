@@ -104,6 +104,15 @@ def forgotten(topic: str, headers: Sequence[Sequence[str]], body: bytes) -> byte
     return event.data.without_person().model_dump_json().encode()
 
 
+def identified(headers: Headers) -> tuple[bytes, UUID] | None:
+    """The ``ce_type`` and the id of an event whose body need not be read; None where they cannot be read."""
+    found = dict(headers)
+    try:
+        return found["ce_type"], UUID(found["ce_id"].decode())
+    except (KeyError, ValueError):
+        return None
+
+
 def decode(topic: str, headers: Headers, body: bytes) -> Event:
     """Read one event. Raises ``UnknownEvent`` (pydantic's ``ValidationError`` is one of its causes)."""
     found = dict(headers)

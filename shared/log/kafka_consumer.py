@@ -14,6 +14,9 @@ from shared.log.kafka_access import Closing, KafkaConfig, connected, reachable
 
 FETCH_BYTES = 16_000_000  # of one fetch, all partitions
 PARTITION_FETCH_BYTES = 1_048_576
+# How long the broker holds a fetch that finds nothing. aiokafka sends one without the partitions that were not emptied
+# within 0.1 s, and asks for these again only after it: what comes there meanwhile waits so long.
+FETCH_WAIT_MS = 100
 HEARTBEATS_PER_SESSION = 3
 REFUSED_COMMITS = 3  # in a row: the member is out of the group and does not know it
 
@@ -30,6 +33,7 @@ class KafkaConsumer:
         self._topics = sorted(topics)
         self._member: AIOKafkaConsumer | None = None
         self._turn = 0
+        self._crowded = False  # the last poll left something in the buffers
         self._refused = 0
 
     async def start(self) -> None:
@@ -48,6 +52,7 @@ class KafkaConsumer:
             max_poll_interval_ms=int(config.max_poll_interval_s * 1000),
             fetch_max_bytes=FETCH_BYTES,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         async with reachable(f"join group {self._group}", config.start_timeout_s):
             self._member = await connected(member, self._closing)
@@ -77,28 +82,23 @@ class KafkaConsumer:
         return [self._received(each) for each in found]
 
     async def _read(self, member: AIOKafkaConsumer, found: list[ConsumerRecord], limit: int, timeout_s: float) -> None:
-        """An equal part of each partition's buffer, beginning elsewhere each time; then whatever else is buffered."""
-        assigned = sorted(member.assignment())
-        self._turn += 1
-        start = self._turn % len(assigned) if assigned else 0
-        turns = (assigned[start:] + assigned[:start])[:limit]
-        part = max(1, limit // max(1, len(assigned)))
+        """All that is buffered; where that was more than the limit, equal parts of each partition's buffer."""
 
         async def take(*partitions: TopicPartition, most: int, wait_s: float = 0) -> None:
             got = await member.getmany(*partitions, timeout_ms=int(wait_s * 1000), max_records=most)
             found.extend(record for records in got.values() for record in records)
 
-        async def take_parts() -> None:
-            for partition in turns:
+        if self._crowded:
+            assigned = sorted(member.assignment())
+            self._turn += 1
+            start = self._turn % len(assigned) if assigned else 0
+            part = max(1, limit // max(1, len(assigned)))
+            for partition in (assigned[start:] + assigned[:start])[:limit]:
                 if len(found) < limit:
                     await take(partition, most=min(part, limit - len(found)))
-
-        await take_parts()
-        if not found:
-            await take(most=part, wait_s=timeout_s)
-            await take_parts()
-        if found and len(found) < limit:
-            await take(most=limit - len(found))
+        if len(found) < limit:
+            await take(most=limit - len(found), wait_s=0 if found else timeout_s)
+        self._crowded = len(found) >= limit
 
     async def seek(self, positions: Positions) -> None:
         for each, position in self._ours(positions).items():

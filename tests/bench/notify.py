@@ -2,18 +2,20 @@
 
 ``python -m tests.bench.notify``: embedded, then the four services on a real Kafka, then Alertmanager (the Debian
 package ``prometheus-alertmanager``), all in one run with one receiver. Load, servers and receiver share this machine.
+Contacts are there before, as in life: what is measured begins with deadlines that pass, as Alertmanager's with an
+alert that is posted. ``--hops`` says where the time went, ``--steady`` leaves out the kills.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
-import os
 import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,27 +25,22 @@ from typing import Any
 import aiohttp
 
 from tests.bench.figures import quantile
+from tests.bench.hops import cpu_seconds, hops
 from tests.e2e import scene
 from tests.e2e.client import Client, until
 from tests.e2e.programs import Program, free_port, python
 from tests.e2e.sinks import listens
-from tests.e2e.stack import KINDS, Stack
+from tests.e2e.stack import KINDS, SERVICES, Stack
 
 TEAMS = tuple(f"team-{number:02}" for number in range(20))
 A_SECOND, SECONDS = 200, 10
 PROMISE = timedelta(seconds=60)
 LEAD = timedelta(seconds=25)  # from now to the first deadline: until then everything has its clock
 KILLED = 500  # accepted before the kill
+SETTLED = timedelta(seconds=3)
 SOON_S, LOSS_WAIT_S = 90.0, 15.0
 STARTED_S = 30.0
 ALERTMANAGER = "prometheus-alertmanager"
-KINDS_OF_PROCESS = {
-    "services.cli up": "tocsin",
-    "services.sla": "sla",
-    "services.notify": "notify",
-    "postgres": "postgres",
-    "kafka.Kafka": "kafka",
-}
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
@@ -56,8 +53,8 @@ class Figures:
     accepted: int = 0
     arrived: int = 0
     repeated: int = 0
-    stages: dict[str, list[float]] = field(default_factory=dict)  # seconds after due at which each began
-    cpu_ms: dict[str, float] = field(default_factory=dict)  # of each process, for one page told
+    hops: dict[str, list[float]] = field(default_factory=dict)  # seconds after due at which each was done
+    cpu_ms: dict[str, float] = field(default_factory=dict)  # of each process, for one message
 
 
 class Receiver:
@@ -96,7 +93,7 @@ def set_up(tocsin: Client, kind: str, receiver: Receiver) -> None:
 
 
 def post(tocsin: Client, first_due: datetime, count: int) -> dict[str, datetime]:
-    """Contacts whose promises come due at a steady rate from then on: case number → due."""
+    """Contacts whose promises come due at a steady rate from then on: case id → due."""
     spaced = [first_due + timedelta(seconds=number / A_SECOND) for number in range(count)]
     made: dict[str, datetime] = {}
     for start in range(0, count, 500):
@@ -110,7 +107,7 @@ def post(tocsin: Client, first_due: datetime, count: int) -> dict[str, datetime]
         for line, due in zip(answer.text.splitlines(), part, strict=True):
             fate = json.loads(line)
             assert fate["status"] == 202, fate
-            made[fate["case_number"]] = due
+            made[fate["case_id"]] = due
     return made
 
 
@@ -125,13 +122,13 @@ def first_arrivals(receiver: Receiver, path: str) -> dict[str, datetime]:
 
 
 def _names(body: dict[str, Any]) -> list[str]:
-    """Of ours the case's number, of Alertmanager's the alerts' own label."""
+    """Of ours the case's id, of Alertmanager's the alerts' own label."""
     if "alerts" in body:
         return [alert["labels"]["number"] for alert in body["alerts"]]
-    return [body["data"]["case_number"]]
+    return [body["data"]["case_id"]]
 
 
-def ours(kind: str, receiver: Receiver) -> Figures:
+def ours(kind: str, receiver: Receiver, hop_by_hop: bool, kills: bool) -> Figures:
     """One Tocsin: at a steady rate, then killed between accepting and sending."""
     figures = Figures(kind)
     with KINDS[kind]({"TOCSIN_EGRESS_ALLOW": "127.0.0.1"}) as stack:
@@ -139,27 +136,47 @@ def ours(kind: str, receiver: Receiver) -> Figures:
         set_up(tocsin, kind, receiver)
         _warm(stack, tocsin)
         due = post(tocsin, scene.now() + LEAD, A_SECOND * SECONDS)
-        assert scene.now() < min(due.values()), "posting took longer than the lead"
-        time.sleep((min(due.values()) - scene.now()).total_seconds())
+        _sleep_until(min(due.values()) - SETTLED)
+        assert not tocsin.get("/v1/deliveries", state="queued", limit=1)["items"], "quiet before the first deadline"
+        _sleep_until(min(due.values()))
         before = cpu_seconds()
-        told = until(
-            lambda: found if (found := first_arrivals(receiver, f"/{kind}/")).keys() >= due.keys() else None,
-            SOON_S + LEAD.total_seconds(), "everything due is told",
-        )  # fmt: skip
+        _sleep_until(max(due.values()) + SETTLED)  # looking would take part of the machine
         spent = {name: seconds - before.get(name, 0.0) for name, seconds in cpu_seconds().items()}
         figures.cpu_ms = {name: 1000 * seconds / len(due) for name, seconds in spent.items() if seconds > 0}
-        figures.late = [(told[number] - at).total_seconds() for number, at in due.items()]
+        told = until(
+            lambda: found if (found := first_arrivals(receiver, f"/{kind}/")).keys() >= due.keys() else None,
+            SOON_S, "everything due is told",
+        )  # fmt: skip
+        figures.late = [(told[case_id] - at).total_seconds() for case_id, at in due.items()]
         assert min(figures.late) >= 0, "early"
-        figures.stages = _stages(tocsin, due)
-        receiver.program.kill()
-        again = post(tocsin, scene.now() + timedelta(seconds=1), KILLED)
-        stack.program("notify").kill()
-        receiver.start()
-        stack.program("notify").start()
-        stack.wait_ready(["notify"])
-        until(lambda: first_arrivals(receiver, f"/{kind}/").keys() >= again.keys(), SOON_S, "all of them are told")
-        _count(figures, receiver, f"/{kind}/", set(again))
+        if hop_by_hop:
+            figures.hops = hops(stack, due)
+        for services in ({"notify"}, set(SERVICES)) if kills else ():
+            _kill(figures, stack, tocsin, receiver, services)
     return figures
+
+
+def _kill(figures: Figures, stack: Stack, tocsin: Client, receiver: Receiver, services: set[str]) -> None:
+    """kill -9 when contacts are accepted and nobody was told; what of them is told after all."""
+    receiver.program.kill()
+    accepted = post(tocsin, scene.now() + timedelta(seconds=1), KILLED)
+    programs = {program.name: program for program in map(stack.program, sorted(services))}
+    for program in programs.values():
+        program.kill()
+    receiver.start()
+    for program in programs.values():
+        program.start()
+    stack.wait_ready(services)
+    path = f"/{figures.name}/"
+    with contextlib.suppress(AssertionError):  # counted below
+        until(lambda: first_arrivals(receiver, path).keys() >= accepted.keys(), SOON_S, "all of them are told")
+    _count(figures, receiver, path, set(accepted))
+
+
+def _sleep_until(at: datetime) -> None:
+    left = (at - scene.now()).total_seconds()
+    assert left > 0, "setting up took too long for this machine: nothing was measured"
+    time.sleep(left)
 
 
 def _warm(stack: Stack, tocsin: Client) -> None:
@@ -173,42 +190,13 @@ def until_quiet_but_open(stack: Stack, tocsin: Client) -> None:
     time.sleep(1)
 
 
-def _stages(tocsin: Client, due: dict[str, datetime]) -> dict[str, list[float]]:
-    """Where the time goes, from what notify says of itself: when it decided to page, claimed, and had its answer."""
-    begun = {"decided": "created_at", "claimed": "started_at", "answered": "ended_at"}
-    found: dict[str, list[float]] = {name: [] for name in begun}
-    for delivery in tocsin.every("/v1/deliveries"):
-        if delivery["case_number"] in due:
-            said = delivery | delivery["attempts"][0]
-            for name, key in begun.items():
-                found[name].append((scene.at(said[key]) - due[delivery["case_number"]]).total_seconds())
-    return found
-
-
-def cpu_seconds() -> dict[str, float]:
-    """What the processes that we started have used so far, by kind; that of a machine shared with others too."""
-    found: dict[str, float] = {}
-    for pid in _descendants(os.getpid()):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        name = next((name for word, name in KINDS_OF_PROCESS.items() if word in command), "other")
-        found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(each) for thread in threads for each in (thread / "children").read_text().split()]
-    return [each for child in children for each in (child, *_descendants(child))]
-
-
 def _count(figures: Figures, receiver: Receiver, path: str, accepted: set[str]) -> None:
     arrived = Counter(
         name for line in receiver.lines() if line["path"].startswith(path) for name in _names(line["body"])
     )
-    figures.accepted = len(accepted)
-    figures.arrived = sum(arrived[name] > 0 for name in accepted)
-    figures.repeated = sum(max(0, arrived[name] - 1) for name in accepted)
+    figures.accepted += len(accepted)
+    figures.arrived += sum(arrived[name] > 0 for name in accepted)
+    figures.repeated += sum(max(0, arrived[name] - 1) for name in accepted)
 
 
 CONFIG = """
@@ -256,17 +244,20 @@ async def _alerts(url: str, prefix: str, count: int, paced: bool) -> dict[str, d
     return due
 
 
-def theirs(receiver: Receiver, folder: Path) -> Figures:
+def theirs(receiver: Receiver, folder: Path, kills: bool) -> Figures:
     """Alertmanager with ``group_wait: 0s``, each alert a group of its own: told as soon as it can be."""
     figures = Figures("alertmanager")
     with alertmanager(receiver, folder) as (program, url):
         asyncio.run(_alerts(url, "warm", 100, paced=True))
         due = asyncio.run(_alerts(url, "steady", A_SECOND * SECONDS, paced=True))
+        time.sleep(SETTLED.total_seconds())
         told = until(
             lambda: found if (found := first_arrivals(receiver, "/alertmanager")).keys() >= due.keys() else None,
             SOON_S, "every alert is told",
         )  # fmt: skip
         figures.late = [(told[name] - at).total_seconds() for name, at in due.items()]
+        if not kills:
+            return figures
         receiver.program.kill()
         accepted = asyncio.run(_alerts(url, "killed", KILLED, paced=False))
         program.kill()
@@ -284,6 +275,8 @@ def _late(seconds: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="From due to received.")
     parser.add_argument("--only", choices=[*KINDS, "alertmanager"], help="one of them")
+    parser.add_argument("--hops", action="store_true", help="where the time went")
+    parser.add_argument("--steady", action="store_true", help="without the kills")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then, end what we started
     folder = Path(tempfile.mkdtemp(prefix="tocsin-bench-notify-"))
@@ -292,23 +285,28 @@ def main() -> None:
     try:
         for kind in KINDS:
             if arguments.only in (None, kind):
-                rows.append(ours(kind, receiver))
+                rows.append(ours(kind, receiver, arguments.hops, not arguments.steady))
                 print(kind, _late(rows[-1].late), flush=True)
         if arguments.only in (None, "alertmanager"):
-            rows.append(theirs(receiver, folder))
+            rows.append(theirs(receiver, folder, not arguments.steady))
     finally:
         receiver.program.kill()
         shutil.rmtree(folder, ignore_errors=True)
+    report(rows)
+
+
+def report(rows: Sequence[Figures]) -> None:
     print(f"\n{A_SECOND} a second for {SECONDS} s: from due to received, ms")
-    print(f"then {KILLED} accepted, and kill -9 before any is sent\n")
+    print(f"then {KILLED} accepted, and kill -9 before any is sent: of notify, and again of everything\n")
     print(f"{'':<14} {'told':>6} {'p50':>8} {'p99':>8} {'most':>8} {'accepted':>9} {'lost':>6} {'repeated':>9}")
     for row in rows:
         lost = row.accepted - row.arrived
         print(f"{row.name:<14} {_late(row.late)} {row.accepted:>9} {lost:>6} {row.repeated:>9}")
-        for name, late in row.stages.items():
+        for name, late in row.hops.items():
             print(f"  {name:<12} {_late(late)}")
         if row.cpu_ms:
-            print("  CPU-ms a page:", ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(row.cpu_ms.items())))
+            each = ", ".join(f"{name} {ms:.2f}" for name, ms in sorted(row.cpu_ms.items()))
+            print(f"  CPU-ms a message: {sum(row.cpu_ms.values()):.2f}: {each}")
     print(json.dumps([{"name": row.name, "p50_ms": quantile(row.late, 50), "p99_ms": quantile(row.late, 99),
                        "accepted": row.accepted, "lost": row.accepted - row.arrived, "repeated": row.repeated}
                       for row in rows]))  # fmt: skip

@@ -19,6 +19,7 @@ ALONE = 3  # messages of one grouping that may go out each by itself within ``WI
 WINDOW = timedelta(seconds=10)  # also how long the first digest mail of a storm gathers
 OPEN_FOR = timedelta(minutes=10)  # a digest takes in what comes; after that the next storm calls anew
 MAIL_EVERY = timedelta(minutes=1)  # the next digest mail comes so much later
+CLOSES_AFTER = timedelta(hours=1)  # … and a last one says what still waits; sooner where all is over
 BEHIND = timedelta(seconds=5)  # what waits for a digest whose answer has not come looks again after it
 MAX_CASES = 80  # of one digest; more make another
 MAX_CLAIMED = 240  # cases drawn in one transaction
@@ -91,6 +92,11 @@ class Digest:
     @property
     def changes(self) -> bool:
         return self.way in CHANGED
+
+    @property
+    def closing(self) -> bool:
+        """It arrived and cannot be changed: if it is drawn once more, then for the mail that closes it."""
+        return self.receipt is not None and not self.changes
 
 
 @dataclass(frozen=True, slots=True)

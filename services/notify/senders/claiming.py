@@ -13,11 +13,12 @@ from services.notify.model import CATCH_ALL, CaseState
 from services.notify.model.commands import Claim, Overdue, Wait
 from services.notify.oncall.targets import address
 from services.notify.senders import Parcel, links
-from services.notify.senders.drawing import draw
+from services.notify.senders.drawing import closing, draw
 from services.notify.store import digests, lanes
 from services.notify.store.configuration import kind_of
 from shared.batch import Input, Work
 from shared.contracts.decision import Decision
+from shared.contracts.identity import derived
 from shared.db import Tx
 from shared.settings import Settings
 
@@ -48,6 +49,7 @@ class Claimed:
     parcel: Parcel | None  # None where it cannot be made
     trouble: str = ""
     digest: Digest | None = None
+    closes: tuple[Digest, ...] = ()  # other digests that the same mail closes
 
 
 Taken = tuple[Member, CaseState]  # with its case as it was claimed
@@ -116,11 +118,48 @@ class Claiming:
         await self._spend(taken)
         return taken
 
+    async def close(self, since: datetime) -> list[Claimed]:
+        """Storms that are over are closed by one mail each, where nobody else closes them."""
+        work = self._work
+        found = await digests.over(work.tx, since, work.now)
+        self._rooms = await lanes.lock(work.tx, [storm[0].lane for storm in found], work.now)
+        free = {lane: room.free for lane, room in self._rooms.items()}
+        storms = []
+        for storm in await digests.over(work.tx, since, work.now):  # a later statement: as they are under the lock
+            if free.get(storm[0].lane, 0) > 0:
+                free[storm[0].lane] -= 1
+                storms.append(storm)
+        before = await digests.members(work.tx, [digest.id for storm in storms for digest in storm])
+        cases = {case_id for of in before.values() for case_id, _ in of}
+        states = dict(await work.service.store.load(work.tx, sorted(cases), work.now)) if cases else {}
+        taken = []
+        for storm in storms:
+            named = [(states[case_id], each) for digest in storm for case_id, each in before.get(digest.id, [])]
+            taken.append(self._closing(storm, named))
+        await self._spend(taken)
+        return taken
+
+    def _closing(self, storm: Sequence[Digest], named: Sequence[tuple[CaseState, UUID]]) -> Claimed:
+        now, token = self._work.now, self._work.ids.new()
+        first, *others = [replace(d, token=token, lost=d.lost + (d.token is not None)) for d in storm]
+        claimed = Claimed((), first.way, first.lane, now, self._begin_by, None, digest=first, closes=tuple(others))
+        try:
+            found = address(named[0][0].configuration, first.target, first.way, self._settings.catch_all)
+            message, ids = closing(named, first, now)
+        except (LookupError, IndexError) as over:
+            return replace(claimed, trouble=str(over))
+        if isinstance(found, str):
+            return replace(claimed, trouble=found)
+        key = derived("closing", *(digest.id for digest in storm))
+        parcel = Parcel(key, message, found, None, now, _place(first.target), ids)
+        return replace(claimed, way=found.kind, parcel=parcel)
+
     async def _spend(self, taken: Sequence[Claimed], opened: Sequence[Digest] = ()) -> None:
         work = self._work
         if taken:
             await lanes.spend(work.tx, Counter(each.lane for each in taken), work.now)
-        await digests.take(work.tx, [*opened, *(each.digest for each in taken if each.digest)], self._until)
+        drawn = [digest for each in taken if each.digest for digest in (each.digest, *each.closes)]
+        await digests.take(work.tx, [*opened, *drawn], self._until)
 
     async def _apply(self, planned: Plan) -> list[tuple[Bundle, list[Taken]]]:
         """Decide about all that leaves or waits; gives the bundles with those of their members that are wanted."""

@@ -30,6 +30,26 @@ def draw(members: Sequence[tuple[CaseState, UUID]], digest: Digest, now: datetim
     return replace(message, purpose=purpose, delivery_id=digest.id, follows=digest.receipt if in_place else None)
 
 
+def closing(
+    members: Sequence[tuple[CaseState, UUID]], digest: Digest, now: datetime
+) -> tuple[Message, tuple[UUID, ...]]:
+    """The mail that closes a storm, in the thread of ``digest``: what is over and what still waits; asks for nothing.
+
+    Gives its deliveries in the order of its rows, those that wait first. Raises ``LookupError`` as ``draw`` does.
+    """
+    message, about_all = draw(members, digest, now), about(digest.grouping)
+    order = sorted(range(len(message.rows)), key=lambda place: message.rows[place].over)
+    rows = tuple(message.rows[place] for place in order)
+    over = sum(row.over for row in rows)
+    some = f"{over} of {len(rows)} cases are over in {about_all}, {len(rows) - over} still open"
+    headline = some if over < len(rows) else f"{message.headline}: nothing is left to answer"
+    drawn = replace(
+        message, purpose=Purpose.UPDATE, follows=digest.receipt, rows=rows, headline=headline, lock=headline,
+        can_acknowledge=False,
+    )  # fmt: skip
+    return drawn, tuple(members[place][1] for place in order)
+
+
 def _as_it_is(state: CaseState, delivery_id: UUID, now: datetime, words: bool) -> Message | None:
     """None where a later page of the case took its place."""
     delivery = state.deliveries.get(delivery_id)

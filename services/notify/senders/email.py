@@ -10,6 +10,7 @@ from html import escape
 import aiosmtplib
 
 from services.notify.message import Message, Row
+from services.notify.model import Purpose
 from services.notify.model.commands import Outcome
 from services.notify.model.specs import EmailSpec
 from services.notify.senders import Parcel
@@ -86,7 +87,9 @@ def compose(parcel: Parcel, to: tuple[str, ...], sender: str, host: str, key: by
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(parcel.at)
     mail["Message-ID"] = f"<{message_id(number, str(parcel.key), key, host)}>"
-    if not parcel.members:
+    if parcel.members:  # of a digest, whose thread it begins, or goes on in
+        thread = message.follows.split()[0] if message.follows else ""
+    if thread:
         mail["In-Reply-To"] = thread
         mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
@@ -114,6 +117,8 @@ def _lines(row: Row) -> list[str]:
 
 
 def _last_words(message: Message) -> str:
+    if message.rows and message.purpose == Purpose.UPDATE:
+        return "This was the last mail about them together."
     return "Each of them stops when its customer is answered." if message.rows else LAST_WORDS
 
 

@@ -94,24 +94,28 @@ class Sending:
         self._looked = now
         async with self._runtime.db.transaction() as tx:
             overdue = await lanes.overdue(tx, now, MAX_OVERDUE)
-            stale = await digests.stale(tx, CHANGED, self._since(now), now)
+            back = self._looks_back(now)
+            since = now - (REDRAWN_FOR if back else OPEN_FOR)
+            stale = await digests.stale(tx, CHANGED, since, now)
+            finished = await digests.over(tx, since, now) if back else []
         if overdue:
             async with self._runtime.unit() as work:
                 await give_up_overdue(work, overdue)
-        if not stale:
+        if not stale and not finished:
             return False
         key = await self._signing_key()
         async with self._runtime.unit() as work:
-            claimed = await Claiming(work, key, self._runtime.settings).redraw(stale)
+            claiming = Claiming(work, key, self._runtime.settings)
+            claimed = [*await claiming.redraw(stale), *(await claiming.close(since) if finished else ())]
         self._hand_out(claimed)
         return bool(claimed)
 
-    def _since(self, now: datetime) -> datetime:
-        """How far back digests are looked at: the latest each time, all of a day now and then."""
+    def _looks_back(self, now: datetime) -> bool:
+        """The latest digests are looked at each time, those of a day, and which of them are over, now and then."""
         if self._looked_back is not None and now - self._looked_back < LOOK_BACK_EVERY:
-            return now - OPEN_FOR
+            return False
         self._looked_back = now
-        return now - REDRAWN_FOR
+        return True
 
     async def send(self) -> float:
         """Take one claimed delivery and send it."""
@@ -211,7 +215,8 @@ class Sending:
             async with self._runtime.unit() as work:
                 await work.lock([each.case_id for each in inputs])
                 await lanes.answers(work.tx, by_lane, work.now)
-                found = [of_digest(c, c.digest, o, work.now) for c, o in answers if c.digest is not None]
+                of = [(c, d, o) for c, o in answers if c.digest is not None for d in (c.digest, *c.closes)]
+                found = [of_digest(claimed, digest, outcome, work.now) for claimed, digest, outcome in of]
                 await digests.record(work.tx, found)
                 decisions = await work.apply(inputs) if inputs else []
             return [(member, decision) for (member, _), decision in zip(members, decisions, strict=True)]

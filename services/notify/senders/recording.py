@@ -28,7 +28,7 @@ def of_digest(claimed: Claimed, digest: Digest, outcome: Outcome, now: datetime)
         digest.token,
         outcome.receipt if sent and digest.receipt is None else None,
         int(outcome.kind == "lost"),
-        refused,
+        refused or (sent and digest.closing),
         drawn or (digest.opened_at if sent else None),
         now if outcome.copies else now + REDRAW_EVERY,
     )

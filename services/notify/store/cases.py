@@ -76,7 +76,8 @@ class NotifyStore:
             await add_lanes(tx, limits(states[0][1].configuration, {d.lane: d.way for _, d in made}))
         await upsert(tx, tables.delivery, [{"case_id": case_id, **_delivery_row(d)} for case_id, d in made])
         await update(tx, tables.delivery, _moved([(b, d) for _, b, d in touched if b is not None]))
-        await upsert(tx, tables.attempt, [_plain(t) for _, a in states for t in a.tries.values()])
+        tries = [_plain(t) for _, a in states for t in a.tries.values()]
+        await upsert(tx, tables.attempt, tries, keep=("started_at",))  # who records the answer knows not when it began
         await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})
 
 

@@ -9,12 +9,24 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from services.notify.decide.storms import MAX_CLAIMED, OPEN_FOR, WINDOW, Digest, Key, Past, Waiting
+from services.notify.decide.storms import (
+    CHANGED,
+    CLOSES_AFTER,
+    MAIL_EVERY,
+    MAX_CLAIMED,
+    OPEN_FOR,
+    WINDOW,
+    Digest,
+    Key,
+    Past,
+    Waiting,
+)
 from services.notify.store import tables
 from shared.bulk import upsert
 from shared.db import Tx
 
 MAX_REDRAWN = 3  # at once
+MAX_CLOSED = 20  # digests of any storm, at once
 _NEWS = "('acknowledged', 'resolved', 'snoozed', 'reopened', 'team')"
 
 
@@ -175,6 +187,33 @@ async def stale(tx: Tx, ways: Iterable[str], since: datetime, now: datetime) -> 
         limit=MAX_REDRAWN,
     )
     return [digest_of(row) for row in rows]
+
+
+async def over(tx: Tx, since: datetime, now: datetime) -> list[list[Digest]]:
+    """Digests that cannot be changed, opened after ``since``, that are to be closed: of each storm those that one mail
+    closes. All their cases are over, or the last of them is ``CLOSES_AFTER`` old."""
+    rows = await tx.rows(
+        f"WITH left_open AS (SELECT g.*, {_MEMBERS}, (SELECT count(*) FROM delivery m JOIN page p ON p.id = m.page_id"
+        "  WHERE m.digest_id = g.id AND m.state = 'sent' AND p.state <> 'resolved') AS calling FROM digest g"
+        "  WHERE g.opened_at > :since AND g.way <> ALL(CAST(:changed AS text[])) AND g.receipt IS NOT NULL"
+        "  AND NOT g.closed)"
+        " SELECT g.* FROM left_open g JOIN (SELECT lane, grouping FROM left_open GROUP BY lane, grouping"
+        "  HAVING max(opened_at) <= :settled AND (sum(calling) = 0 OR max(opened_at) <= :late)"
+        "  AND bool_and(next_at <= :now AND (claimed_until IS NULL OR claimed_until <= :now))) s"
+        " ON s.lane = g.lane AND s.grouping = g.grouping ORDER BY g.opened_at, g.id LIMIT :limit",
+        since=since,
+        changed=sorted(CHANGED),
+        settled=now - MAIL_EVERY,
+        late=now - CLOSES_AFTER,
+        now=now,
+        limit=MAX_CLOSED,
+    )
+    storms: dict[Key, list[Digest]] = {}
+    for digest in map(digest_of, rows):
+        storm = storms.setdefault((digest.lane, digest.grouping), [])
+        if sum(each.members for each in storm) + digest.members <= MAX_CLAIMED:
+            storm.append(digest)  # the others in the next
+    return list(storms.values())
 
 
 _LISTED = (

@@ -1,7 +1,9 @@
 """Inbox, outbox, timers and parking, on a real Postgres and its log, with a toy service."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -95,6 +97,66 @@ async def test_small_batches_are_followed_by_a_rest_and_full_ones_by_none(
     while await worker.step() < 3:
         pass
     assert worker.rest == 0
+
+
+def passing_over(runtime: Runtime[Toy]) -> Worker:
+    """A worker of a toy that is not concerned with activities."""
+    card = replace(runtime.service.card, passes_over=(CaseActivity,))
+    runtime.service = replace(runtime.service, card=card)
+    return Worker(runtime)
+
+
+async def test_what_is_passed_over_changes_nothing_and_is_taken_once_a_little_later(runtime: Runtime[Toy]) -> None:
+    worker = passing_over(runtime)
+    event = activity(runtime.ids, CASES[0], "told", NOW)
+    await runtime.log.append([record(runtime, event)] * 2)
+    await until_read(worker.step, 2)
+    assert await count(runtime, "inbox") == 0, "it waits for others"
+    assert await worker.step() == 0
+    assert (await count(runtime, "inbox"), await count(runtime, "case_lock")) == (1, 0)
+    await worker.stop()
+    assert await seen(runtime, CASES[0]) == []
+
+
+async def test_what_is_passed_over_is_read_again_after_a_failure_and_after_a_kill(
+    runtime: Runtime[Toy], clock: ManualClock
+) -> None:
+    killed = passing_over(runtime)
+    await post(runtime, *((case, "told") for case in CASES))
+    await until_read(killed.step, len(CASES))
+    clock.advance(timedelta(seconds=10))  # its partitions are free
+    worker = passing_over(runtime)
+    failures = iter([True, True])
+
+    async def fail(name: str) -> None:
+        if name == "db.commit" and next(failures, False):
+            raise ConnectionError("lost")
+
+    with points.install(fail):
+        for _ in range(4):
+            with contextlib.suppress(ConnectionError, LogUnavailable):
+                await worker.step()
+    assert await count(runtime, "inbox") == len(CASES)
+    await killed.stop()
+    await worker.stop()
+
+
+async def test_what_is_passed_over_keeps_no_timer_waiting(
+    runtime: Runtime[Toy], worker: Worker, clock: ManualClock
+) -> None:
+    await post(runtime, (CASES[0], "timer 5"))
+    await until_read(worker.step, 1)
+    await worker.stop()
+    reader = passing_over(runtime)
+    clock.advance(timedelta(seconds=6))
+    await post(runtime, (CASES[0], "of no concern"))
+    ticker = Ticker(runtime)
+    assert await ticker.step() > 0, "nobody knows yet what was said"
+    await until_read(reader.step, 1)
+    await ticker.step()
+    await ticker.step()
+    assert await seen(runtime, CASES[0]) == ["timer 5", "fired"]
+    await reader.stop()
 
 
 async def test_poison_parks_its_case_and_holds_up_no_other(runtime: Runtime[Toy], worker: Worker) -> None:

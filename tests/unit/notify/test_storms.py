@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from services.notify.decide.storms import (
     ALONE,
+    CLOSES_AFTER,
     MAIL_EVERY,
     MAX_CASES,
     MAX_CLAIMED,
@@ -26,6 +27,7 @@ from services.notify.decide.storms import (
     Waiting,
     plan,
 )
+from services.notify.senders.loop import LOOK_BACK_EVERY
 from shared.contracts.clocks import ClockEvent, ClockMet
 from shared.contracts.identity import derived
 from tests.stand_ins.slack import Slack
@@ -364,6 +366,51 @@ async def test_a_digest_says_when_all_that_it_names_is_over(notify: Running, sla
     await notify.tell(*(clock_event(ClockMet, at, case_id=derived("case", n), clock_id=derived(n)) for n in range(6)))
     await notify.until(at + 2 * REDRAW_EVERY)
     assert slack.updates[-1].body["text"].startswith("All 5 cases are over in payments")
+
+
+def answered(numbers: range, at: datetime) -> list[ClockEvent]:
+    return [clock_event(ClockMet, at, case_id=derived("case", n), clock_id=derived(n)) for n in numbers]
+
+
+async def test_one_mail_closes_a_storm_when_all_its_cases_are_over(notify: Running, mail: Mail) -> None:
+    await notify.tell(*(case(n, "fraud") for n in range(120)))
+    await notify.until(DUE + WINDOW)
+    _first, *told = mail.inbox
+    assert len(told) == 2, "80 a mail"
+    await notify.tell(*answered(range(120), notify.clock.now()))
+    await notify.until(DUE + MAIL_EVERY + LOOK_BACK_EVERY + WINDOW, timedelta(seconds=5))
+    [closing] = mail.inbox[3:]
+    assert closing["plain"].startswith("All 119 cases are over in fraud: nothing is left to answer")
+    named = set(re.findall(r"C-\d+", closing["plain"]))
+    assert named == set(re.findall(r"C-\d+", told[0]["plain"] + told[1]["plain"]))
+    assert closing["headers"]["in-reply-to"] in {each["headers"]["message-id"] for each in told}
+    assert closing["headers"]["subject"] == told[0]["headers"]["subject"]
+    assert "acknowledge" not in closing["plain"].lower()
+    await notify.until(DUE + 2 * CLOSES_AFTER, timedelta(minutes=10))
+    assert len(mail.inbox) == 4, "once"
+
+
+async def test_a_mail_says_which_cases_of_a_storm_wait_still_after_an_hour(notify: Running, mail: Mail) -> None:
+    await notify.tell(*(case(n, "fraud") for n in range(10)))
+    await notify.until(DUE + WINDOW)
+    await notify.tell(*answered(range(7), notify.clock.now()))
+    await notify.until(DUE + CLOSES_AFTER - timedelta(minutes=2), timedelta(minutes=1))
+    before = len(mail.inbox)
+    mail.mode = "drop_after"  # its answer is lost: the same mail again
+    await notify.until(DUE + CLOSES_AFTER + timedelta(minutes=1), timedelta(seconds=20))
+    mail.mode = "ok"
+    await notify.until(DUE + CLOSES_AFTER + timedelta(minutes=5), timedelta(seconds=20))
+    closings = [each for each in mail.inbox[before:] if "still open" in each["plain"]]
+    assert len(closings) > 1
+    assert len({each["headers"]["message-id"] for each in closings}) == 1
+    lines = closings[-1]["plain"].splitlines()
+    gathered = next(each for each in mail.inbox if each["headers"].get("x-tocsin-deliveries"))
+    cases = re.findall(r"C-\d+", gathered["plain"])
+    open_, over = [c for c in cases if int(c[2:]) >= 7], [c for c in cases if int(c[2:]) < 7]
+    assert lines[0] == f"{len(over)} of {len(cases)} cases are over in fraud, {len(open_)} still open"
+    rows = [line for line in lines if line.startswith("C-")]
+    assert [row.split(":")[0] for row in rows if "(over)" not in row] == open_
+    assert [row.split(":")[0] for row in rows[len(open_) :]] == over
 
 
 async def test_what_goes_to_the_catch_all_in_a_storm_is_digested_too(embedded: str, slack: Slack, mail: Mail) -> None:
