@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import MetaData
 
 from shared import outbox, telemetry, timers
+from shared.announcing import Announcer
 from shared.contracts.decision import CancelTimer, Decision, Fired, Replan, SetTimer
 from shared.contracts.envelope import Encoded, EventData, Outgoing
 from shared.db import Tx
@@ -37,6 +38,13 @@ class Card:
     consumes: tuple[str, ...]
     publishes: str  # its one topic
     passes_over: tuple[type[EventData], ...] = ()  # events of what it consumes that never change anything here
+
+    def stamp(
+        self, ids: Ids, data: EventData | Encoded, sequence: int, now: datetime, traceparent: str | None = None
+    ) -> Outgoing:
+        """An event as it is published."""
+        parent = telemetry.traceparent() or traceparent
+        return Outgoing(ids.new(), self.name, self.publishes, sequence, now, data, parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +81,9 @@ class Service(Generic[S]):
     decide: Callable[[S, Any, datetime], Decision[S]]
     metadata: MetaData
     first_start: Callable[[Tx, datetime], Any] | None = None  # async; makes the objects of a first start, idempotent
-    # Says and writes what ``decide`` would of timers that came due, where less than the whole case tells.
-    announce: Callable[[Tx, Sequence[Fired], datetime], Awaitable["Announced"]] | None = None
+    announcer: Announcer | None = None  # of timers that came due, where less than the whole case tells
     # Asked of the inputs at hand besides the state of their cases; a fixed number of statements.
     learn: Callable[[Tx, Mapping[UUID, S], Sequence["Input"], datetime], Awaitable[Mapping[UUID, S]]] | None = None
-
-
-@dataclass(slots=True)
-class Announced:
-    """What fired timers had to say, written but for this; cases of ``rest`` are planned anew, whole, and decided."""
-
-    events: list[Encoded] = field(default_factory=list)
-    timers: list[tuple[UUID, SetTimer | CancelTimer]] = field(default_factory=list)
-    rest: list[Fired] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +165,13 @@ class Work(Generic[S]):
         return await self._settle(inputs, before)
 
     async def fire(self, fired: Sequence[Fired]) -> None:
-        """Decide about timers of locked cases, in the order given; raises what ``apply`` raises."""
-        if self.service.announce is None:
-            await self.apply([Input(each.case_id, each) for each in fired])
-            return
-        told = await self.service.announce(self.tx, fired, self.now)
-        await self._publish([(data, None) for data in told.events])
-        await self._time(told.timers)
-        if told.rest:
-            first = [Input(case_id, Replan(case_id)) for case_id in in_order({each.case_id for each in told.rest})]
-            await self.apply([*first, *(Input(each.case_id, each) for each in told.rest)])
+        """Decide about timers of locked cases, in the order given; raises what ``apply`` raises.
+
+        Where an announcer left them to us, their cases are planned anew first.
+        """
+        aside = in_order({each.case_id for each in fired}) if self.service.announcer else ()
+        first = [Input(case_id, Replan(case_id)) for case_id in aside]
+        await self.apply([*first, *(Input(each.case_id, each) for each in fired)])
 
     async def _settle(self, inputs: Sequence[Input], before: Mapping[UUID, S]) -> list[Decision[S]]:
         self.decided = True
@@ -207,7 +202,7 @@ class Work(Generic[S]):
             decisions.append(decision)
         return decisions
 
-    async def _publish(self, told: Sequence[tuple[EventData | Encoded, str | None]]) -> None:
+    async def _publish(self, told: Sequence[tuple[EventData, str | None]]) -> None:
         if not told:
             return
         outgoing = [self._stamp(data, traceparent) for data, traceparent in told]
@@ -234,9 +229,8 @@ class Work(Generic[S]):
             numbers=[self._locked[case_id] for case_id in moved],
         )
 
-    def _stamp(self, data: EventData | Encoded, traceparent: str | None) -> Outgoing:
+    def _stamp(self, data: EventData, traceparent: str | None) -> Outgoing:
         if data.case_id not in self._locked:
             raise LookupError(f"{self.service.card.name} decided an event about case {data.case_id} without its lock")
         self._locked[data.case_id] += 1
-        card, parent = self.service.card, telemetry.traceparent() or traceparent
-        return Outgoing(self.ids.new(), card.name, card.publishes, self._locked[data.case_id], self.now, data, parent)
+        return self.service.card.stamp(self.ids, data, self._locked[data.case_id], self.now, traceparent)

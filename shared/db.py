@@ -21,8 +21,16 @@ from shared.sealing import Seal
 POOL_SIZE = 12
 POOL_OVERFLOW = 8
 POOL_TIMEOUT_S = 10
+SPARE = 3  # connections kept for readings
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+PLANNED_ONCE = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "work_mem": "16MB",
+}
 
 
 @lru_cache(maxsize=1024)
@@ -138,7 +146,10 @@ class Database:
     def __init__(
         self, url: str, schema: str, pool_size: int = POOL_SIZE, seal: Seal | None = None, repeats: bool = False
     ) -> None:
-        """``repeats``: it is asked the same few things all day, so that each is planned once, and not each time."""
+        """``repeats``: it is asked the same few things all day: each is planned once, and not each time.
+
+        By keys only, for a plan that was made while the tables were empty is used when they are full.
+        """
         self.schema, self._seal = schema, seal
         self._url = url
         self._connect = {
@@ -150,7 +161,7 @@ class Database:
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
                 "timezone": "UTC",
                 "jit": "off",
-                "plan_cache_mode": "force_generic_plan" if repeats else "auto",
+                **(PLANNED_ONCE if repeats else {}),
             },
         }
         self.engine: AsyncEngine = create_async_engine(
@@ -163,6 +174,7 @@ class Database:
             connect_args=self._connect,
         )
         self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._spare: list[AsyncConnection] = []  # for readings: to take one from the pool costs more than most readings
 
     @property
     def url(self) -> str:
@@ -187,10 +199,21 @@ class Database:
     async def reading(self) -> AsyncIterator[Tx]:
         """Statements that only read, each on its own: without the way there and back that a transaction costs."""
         await points.reach("db.begin")
-        async with self._alone.connect() as connection:
+        connection = self._spare.pop() if self._spare else await self._alone.connect()
+        try:
             yield Tx(connection, self._seal, alone=True)
+        except BaseException:
+            await connection.close()
+            raise
+        if len(self._spare) < SPARE:
+            self._spare.append(connection)
+        else:
+            await connection.close()
 
     async def close(self) -> None:
+        for connection in self._spare:
+            await connection.close()
+        self._spare.clear()
         await self.engine.dispose()
 
 

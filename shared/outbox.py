@@ -33,12 +33,15 @@ async def forget(tx: Tx, topic: str, case_ids: Sequence[UUID]) -> None:
         )
 
 
+def row(event: Outgoing) -> tuple[int, UUID, str, bytes]:
+    """Bucket, case, headers and body of an event."""
+    case_id, body = event.data.case_id, event.data.to_json()
+    if len(body) > EVENT_LIMIT:
+        raise EventTooLarge(f"{event.data.TYPE} has {len(body)} bytes; the limit is {EVENT_LIMIT}")
+    return partition_of(case_id, BUCKETS), case_id, to_json(catalogue.headers(event)), body
+
+
 async def write(tx: Tx, events: Sequence[Outgoing], now: datetime) -> None:
     """Append events in order; one statement."""
-    rows = []
-    async for event in gently(events):
-        case_id, body = event.data.case_id, event.data.to_json()
-        if len(body) > EVENT_LIMIT:
-            raise EventTooLarge(f"{event.data.TYPE} has {len(body)} bytes; the limit is {EVENT_LIMIT}")
-        rows.append((partition_of(case_id, BUCKETS), case_id, to_json(catalogue.headers(event)), body, now))
+    rows = [(*row(event), now) async for event in gently(events)]
     await tx.copy("outbox", ("bucket", "case_id", "headers", "body", "written_at"), rows)

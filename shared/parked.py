@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared import audit
+from shared import announcing, audit
 from shared.audit import Act, Actor
 from shared.batch import Input
 from shared.contracts import catalogue
@@ -63,7 +63,8 @@ async def cases(tx: Tx, case_ids: Sequence[UUID]) -> set[UUID]:
 
 
 async def write(tx: Tx, parked: Sequence[Parked], now: datetime) -> None:
-    """Park in the order given; one statement."""
+    """Park in the order given."""
+    await announcing.moved(tx, sorted({each.case_id for each in parked}))
     await tx.run(
         "INSERT INTO parked (case_id, topic, partition, position, event_id, headers, body, error, parked_at)"
         " SELECT case_id, topic, partition, position, event_id, CAST(headers AS jsonb), body, error, :now FROM"

@@ -184,15 +184,8 @@ async def run(
                 await _wait_until_migrated(db, service)
             settings = await _with_mail_key(settings, on)
             runtime = Runtime(settings, service, db, on.clock, on.ids, the_log)
-            apart = replace(
-                runtime,
-                service=member.service(),
-                db=on.database(service.card.name),
-                ids=Ids(on.clock),
-                log=make_log(on),
-            )
             try:
-                parts.append(Part(runtime, member.assemble(runtime), apart))
+                parts.append(Part(runtime, member.assemble(runtime), _apart(runtime, member, on)))
             except Misconfigured as wrong:
                 raise SystemExit(f"tocsin: {wrong}") from None
         runner = Runner(settings, parts, on.own)

@@ -13,11 +13,12 @@ from typing import Any
 
 import structlog
 
-from shared import inbox, pace, parked, telemetry, timers
+from shared import inbox, pace, parked, points, telemetry, timers
+from shared.announcing import Seen, Telling, look
 from shared.batch import Undecidable
 from shared.contracts.decision import Fired
 from shared.db import is_data_error
-from shared.log import LogUnavailable, Positions, partition_of
+from shared.log import LogUnavailable, Neighbour, Positions, partition_of
 from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
 
@@ -27,6 +28,7 @@ STORM = 500  # … and now what else the process does waits a little; never for 
 NEAR = 2_000  # unread records of a partition among which a case is looked for
 HELD_S = 0.005  # between looks at timers that wait for unread events, …
 PATIENCE = timedelta(seconds=1)  # … for so long; then less often
+THOROUGH = timedelta(seconds=0.5)  # between looks at timers that are not known to be fresh by a look at all of them
 
 log = structlog.get_logger()
 
@@ -82,6 +84,7 @@ class Ticker:
         self._freshness = Freshness(runtime.log.partitions, self._card.consumes)
         self._started_at = runtime.clock.now()
         self._next: datetime | None = None  # when the earliest timer was due, as of the last look
+        self._thorough_at = self._started_at  # when those that wait are looked at, though others fire
         self.fired = 0  # in the last step
 
     async def step(self) -> float:
@@ -106,6 +109,10 @@ class Ticker:
         # Held until more has been read: at first every moment counts.
         return HELD_S if now - since < PATIENCE else settings.tick_s / 10
 
+    async def fire(self, due: Sequence[Fired], now: datetime) -> int:
+        """Fire timers of which is known that they may; gives how many."""
+        return await self._fire(await self._seen(due), now)
+
     async def stop(self) -> None:
         """In the thread that it ran in, where its connections belong."""
         await self._runtime.log.stop()
@@ -113,7 +120,7 @@ class Ticker:
 
     async def _round(self, now: datetime) -> int:
         """Fire the timers that have been due longest, by case in lanes side by side; gives how many."""
-        due = await self._due(now)
+        due = await self._look(now)
         if len(due) < MANY:
             return await self._fire(due, now)
         if len(due) < STORM:
@@ -121,17 +128,38 @@ class Ticker:
         with pace.urgent():  # not before: what timers are held for is the reading that would have to wait
             return await self._side_by_side(due, now)
 
-    async def _side_by_side(self, due: Sequence[Fired], now: datetime) -> int:
+    async def _side_by_side(self, due: Sequence[Seen], now: datetime) -> int:
         async with asyncio.TaskGroup() as group:
             lanes = [
-                group.create_task(self._fire([each for each in due if each.case_id.int % LANES == lane], now))
+                group.create_task(self._fire([each for each in due if each.fired.case_id.int % LANES == lane], now))
                 for lane in range(LANES)
             ]
         return sum(lane.result() for lane in lanes)
 
+    async def _look(self, now: datetime) -> list[Seen]:
+        """What may fire, with what tells what it says."""
+        log, announcer = self._runtime.log, self._runtime.service.announcer
+        if isinstance(log, Neighbour) and now < self._thorough_at:
+            due = timers.known(log.heads, log.records, log.partitions, NEAR)
+            async with self._runtime.db.reading() as tx:
+                seen = await look(tx, due, announcer, topics=list(self._card.consumes), now=now, limit=self._limit())
+            if seen:
+                return seen
+        self._thorough_at = now + THOROUGH
+        return await self._seen(await self._due(now))
+
+    async def _seen(self, due: Sequence[Fired]) -> list[Seen]:
+        if self._runtime.service.announcer is None or not due:
+            return [Seen(each, 0, 0, ()) for each in due]
+        async with self._runtime.db.reading() as tx:
+            return await look(tx, timers.GIVEN, self._runtime.service.announcer, **timers.given(due))
+
+    def _limit(self) -> int:
+        return LANES * self._runtime.settings.batch_size
+
     async def _due(self, now: datetime) -> list[Fired]:
         """What may fire: all that stood in the log when it came due is known, of its partition or of its case."""
-        log, limit = self._runtime.log, LANES * self._runtime.settings.batch_size
+        log = self._runtime.log
         try:
             ends = await log.end_positions(self._card.consumes)
         except LogUnavailable:
@@ -142,7 +170,7 @@ class Ticker:
             else:
                 self._freshness.note(now, ends, self._runtime.known(await inbox.progress(tx)))
             may, near = self._may_fire(now), self._freshness.near()
-            found = await timers.due(tx, now, limit, may | dict.fromkeys(near, now))
+            found = await timers.due(tx, now, self._limit(), may | dict.fromkeys(near, now))
         partitions = [partition_of(each.case_id, log.partitions) for each in found]
         asked = {str(e.case_id) for e, p in zip(found, partitions, strict=True) if p in near and not self._knows(e, p)}
         since, until = ({key: at for each in near.values() for key, at in each[end].items()} for end in (0, 1))
@@ -173,7 +201,40 @@ class Ticker:
                 may[partition] = max(known)
         return may
 
-    async def _fire(self, due: Sequence[Fired], now: datetime) -> int:
+    async def _fire(self, due: Sequence[Seen], now: datetime) -> int:
+        """What a few columns tell in one statement, the rest by whole cases."""
+        announcer, service, ids = self._runtime.service.announcer, self._card, self._runtime.ids
+        if announcer is None:
+            return await self._decide([each.fired for each in due], now)
+        now = max(self._runtime.clock.now(), now)
+        telling = Telling(announcer, self._runtime.log.partitions, lambda e, n: service.stamp(ids, e, n, now))
+        left = [each async for each in pace.gently(due) if not telling.add(each, now)]
+        try:
+            written = await self._write(telling, now)
+        except Exception as wrong:
+            if not is_data_error(wrong):
+                raise
+            return await self._decide([each.fired for each in due], now)
+        return written + await self._decide([each.fired for each in left], now)
+
+    async def _write(self, telling: Telling, now: datetime) -> int:
+        if not telling:
+            return 0
+        async with self._runtime.db.reading() as tx:
+            await points.reach("db.commit")
+            written = await telling.write(tx, now)
+            await points.reach("db.committed")
+        if written:
+            self._runtime.wake_relay.set()
+            self._observe([each.fired for each in written])
+        return len(written)
+
+    def _observe(self, fired: Sequence[Fired]) -> None:
+        done, lag = self._runtime.clock.now(), telemetry.FIRE_LAG.labels(self._card.name)
+        for each in fired:
+            lag.observe(max(0.0, (done - each.due_at).total_seconds()))
+
+    async def _decide(self, due: Sequence[Fired], now: datetime) -> int:
         if not due:
             return 0
         try:
@@ -200,10 +261,7 @@ class Ticker:
             plain = [each for each in taken if each not in aside] if aside else taken
             if plain:
                 await work.fire(plain)
-        done = self._runtime.clock.now()
-        lag = telemetry.FIRE_LAG.labels(self._card.name)
-        for each in taken:
-            lag.observe(max(0.0, (done - each.due_at).total_seconds()))
+        self._observe(taken)
         return len(taken)
 
     async def _fire_singly(self, due: Sequence[Fired], now: datetime, first: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from shared.contracts.decision import CancelTimer, Fired, SetTimer
@@ -68,6 +69,47 @@ async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) 
         limit=limit,
     )
     return [Fired(*row) for row in found]
+
+
+def known(heads: str, records: str, partitions: int, near: int) -> str:
+    """Due timers ``t``, for ``announcing.look``, of whose case everything in the log is known, all as of one moment.
+
+    ``heads``, ``records``: tables of a log in this database. Partitions with more than ``near`` unread records are
+    left out. Wants ``:topics``, ``:now`` and ``:limit``.
+    """
+    return (
+        "behind AS MATERIALIZED (SELECT h.topic, h.partition, coalesce(p.position, 0) AS since,"
+        f" h.next_position AS until FROM {heads} h LEFT JOIN progress p USING (topic, partition)"
+        " WHERE h.topic = ANY(CAST(:topics AS text[])) AND h.next_position > coalesce(p.position, 0)),"
+        f" far AS MATERIALIZED (SELECT partition FROM behind GROUP BY partition HAVING sum(until - since) > {near}),"
+        f" unread AS MATERIALIZED (SELECT r.key FROM behind b CROSS JOIN LATERAL (SELECT key FROM {records}"
+        " WHERE topic = b.topic AND partition = b.partition AND position >= b.since AND position < b.until) r"
+        f" WHERE b.partition NOT IN (SELECT partition FROM far) LIMIT {near * partitions}),"  # it is never more
+        " t AS (SELECT t.*, false AS lagging FROM timer t WHERE t.due_at <= :now"
+        " AND t.partition NOT IN (SELECT partition FROM far)"
+        " AND CAST(t.case_id AS text) NOT IN (SELECT key FROM unread)"
+        " ORDER BY t.due_at, t.subject, t.step LIMIT :limit)"
+    )
+
+
+GIVEN = (
+    "t AS (SELECT t.*, n.lagging FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
+    " CAST(:due AS timestamptz[]), CAST(:versions AS int[]), CAST(:lagging AS bool[]))"
+    " AS n (subject, step, due_at, version, lagging)"
+    " JOIN timer t USING (subject, step) WHERE t.due_at = n.due_at AND t.version = n.version)"
+)
+"""Timers ``t`` that were found before, for ``announcing.look``, those that still stand."""
+
+
+def given(fired: Sequence[Fired]) -> dict[str, Sequence[Any]]:
+    """What ``GIVEN`` wants."""
+    return {
+        "subjects": [each.subject for each in fired],
+        "steps": [each.step for each in fired],
+        "due": [each.due_at for each in fired],
+        "versions": [each.version for each in fired],
+        "lagging": [each.lagging for each in fired],
+    }
 
 
 async def take(tx: Tx, fired: Sequence[Fired]) -> list[tuple[Fired, int]]:

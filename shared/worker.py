@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from shared import inbox, outbox, parked, telemetry
+from shared import announcing, inbox, outbox, parked, telemetry
 from shared.batch import Input, Undecidable, Work
 from shared.contracts import catalogue
 from shared.contracts.contacts import CustomerErased
@@ -197,6 +197,7 @@ class Worker:
                     "parked", service=self._card.name, case_id=str(each.case_id), topic=each.topic, error=each.error
                 )
         if erased:
+            await announcing.moved(work.tx, erased)
             await parked.forget(work.tx, erased)
             await outbox.forget(work.tx, self._card.publishes, erased)
 

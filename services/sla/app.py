@@ -5,7 +5,7 @@ from services.sla.decide import decide
 from services.sla.model import Case
 from services.sla.store import SlaStore, first_start, metadata, reads
 from services.sla.store.effective import TakingEffect
-from services.sla.store.firing import announce
+from services.sla.store.firing import announcer
 from services.sla.store.replan import Replanning
 from shared.batch import Service
 from shared.process import Member
@@ -14,7 +14,7 @@ from shared.service import Assembly, Loop
 
 
 def service() -> Service[Case]:
-    return Service(CARD, SlaStore(), decide, metadata, first_start, announce)
+    return Service(CARD, SlaStore(), decide, metadata, first_start, announcer)
 
 
 def assemble(runtime: Runtime[Case]) -> Assembly:

@@ -116,6 +116,9 @@ class Log(Protocol):
 class Neighbour(Protocol):
     """A log in the database of the outboxes, which takes their rows over without their passing through a process."""
 
+    heads: str  # its table of (topic, partition, next_position)
+    records: str  # its table of (topic, partition, position, key)
+
     async def adopt(self, tx: Tx, topic: str, partitions: Mapping[int, int]) -> None:
         """Move rows of the outbox of ``tx``'s schema here, in the order of their ids, when ``tx`` commits.
 

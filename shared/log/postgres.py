@@ -46,6 +46,8 @@ class PostgresLog:
     ``alone``: no other process uses this log, so that a restart need not wait for the leases of the run before.
     """
 
+    heads, records = "log.head", "log.record"
+
     def __init__(
         self,
         db: Database,

@@ -118,7 +118,7 @@ def ignore_a_version() -> Iterator[None]:
 
     with (
         mock.patch.object(timers, "take", whatever_stands),
-        mock.patch.object(sla, "announce", None),
+        mock.patch.object(sla, "announcer", None),
         mock.patch("services.sla.decide._on_fired", trusting),
     ):
         yield

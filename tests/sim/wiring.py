@@ -120,6 +120,8 @@ class FarLog:
 class NearLog(FarLog):
     """The log in the database of the outboxes, which takes their rows over."""
 
+    heads, records = PostgresLog.heads, PostgresLog.records
+
     async def adopt(self, tx: Tx, topic: str, partitions: Mapping[int, int]) -> None:
         self.touched = True
         await self._log.adopt(tx, topic, partitions)

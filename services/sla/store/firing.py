@@ -13,13 +13,12 @@ from orjson import Fragment, loads
 
 from services.sla.decide.firing import Announcement, Due, announcement, because
 from services.sla.store import rows
-from shared.batch import Announced
+from shared.announcing import Announcer, Said
 from shared.contracts import clocks as events
 from shared.contracts import duration
-from shared.contracts.decision import Fired, SetTimer
+from shared.contracts.decision import Fired
 from shared.contracts.envelope import Encoded
-from shared.db import Tx, to_json_bytes
-from shared.pace import gently
+from shared.db import to_json_bytes
 
 
 class _Row(NamedTuple):
@@ -45,57 +44,72 @@ class _Row(NamedTuple):
     said: str
     facts: str
     words: str
+    configured: int
 
 
 _COLUMNS = (
     *("id", "case_id", "metric", "instance", "state", "started_at", "due_at", "team", "policy", "policy_version"),
     *("within", "calendar", "zone", "history", "version"),
 )
-_FOUND = (
-    "WITH v AS MATERIALIZED (SELECT version FROM configuration WHERE one FOR SHARE)"
-    f" SELECT {', '.join(f'c.{name}' for name in _COLUMNS)},"
+_ASKED = (
+    f"SELECT {', '.join(f'c.{name}' for name in _COLUMNS)},"
     " CASE WHEN c.warned_at IS NOT NULL THEN c.warned_share END, c.overdue,"
     " CAST(c.levels AS text), CAST(c.overdue_at AS text), c.because->>'text', CAST(c.because->'facts' AS text),"
-    " CAST(f.words AS text)"
-    " FROM v CROSS JOIN clock c JOIN case_facts f ON f.case_id = c.case_id LEFT JOIN replan r ON r.version = v.version"
-    " WHERE c.id = ANY(CAST(:clocks AS uuid[])) AND f.words IS NOT NULL"
+    " CAST(f.words AS text), v.version AS configured"
+    " FROM clock c JOIN case_facts f ON f.case_id = c.case_id"
+    " CROSS JOIN configuration v LEFT JOIN replan r ON r.version = v.version"
+    " WHERE c.id = t.subject AND c.version = t.version AND v.one AND f.words IS NOT NULL"
     # An edit that waits to be planned for the case goes first.
     " AND (f.planned_with >= v.version OR r.finished_at IS NOT NULL OR c.calendar <> ALL (r.calendars))"
 )
-_TOLD = "version = c.version + 1, announced = true"
-_BREACHED = (
-    "UPDATE clock c SET state = 'breached', breached_at = c.due_at, breach_announced_at = c.due_at,"
-    f" breach_fired_at = :now, because = jsonb_set(c.because, '{{text}}', to_jsonb(n.said)), {_TOLD}"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:said AS text[])) AS n (id, said) WHERE c.id = n.id"
-)
-_WARNED = (
-    f"UPDATE clock c SET warned_at = n.at, warned_share = n.share, warned_fired_at = :now, {_TOLD} FROM"
-    " unnest(CAST(:ids AS uuid[]), CAST(:at AS timestamptz[]), CAST(:shares AS float8[])) AS n (id, at, share)"
-    " WHERE c.id = n.id"
-)
-_OVERDUE = (
-    f"UPDATE clock c SET overdue = n.over, overdue_share = n.over, overdue_fired_at = :now, {_TOLD} FROM"
-    " unnest(CAST(:ids AS uuid[]), CAST(:over AS float8[])) AS n (id, over) WHERE c.id = n.id"
+_KINDS: dict[type[events.ClockEvent], str] = {
+    events.ClockBreached: "breached",
+    events.ClockWarned: "warned",
+    events.ClockOverdue: "overdue",
+}
+
+
+def _only(kind: str, **columns: str) -> str:
+    """What one kind of announcement changes."""
+    return ", ".join(
+        f"{name} = CASE n.kind WHEN '{kind}' THEN {value} ELSE c.{name} END" for name, value in columns.items()
+    )
+
+
+_UPDATE = (
+    "UPDATE clock c SET version = c.version + 1, announced = true, "
+    + _only(
+        "breached",
+        state="'breached'",
+        breached_at="c.due_at",
+        breach_announced_at="c.due_at",
+        breach_fired_at=":now",
+        because="jsonb_set(c.because, '{text}', to_jsonb(n.said))",
+    )
+    + ", "
+    + _only("warned", warned_at="n.at", warned_share="n.share", warned_fired_at=":now")
+    + ", "
+    + _only("overdue", overdue="n.share", overdue_share="n.share", overdue_fired_at=":now")
+    + " FROM taken n JOIN configuration v ON v.version = n.configured"
+    " WHERE c.id = n.subject AND c.version = n.version AND v.one"
 )
 
 
-async def announce(tx: Tx, fired: Sequence[Fired], now: datetime) -> Announced:
-    """Write and give what the timers have to say. Their cases are locked."""
-    found = {row[0]: _Row(*row) for row in await tx.records(_FOUND, clocks=[each.subject for each in fired])}
-    made = Announced()
-    told: list[tuple[_Row, Announcement]] = []
-    async for each in gently(fired):
-        row = found.get(each.subject)
-        said = announcement(_due(row), now) if row is not None and row.version == each.version else None
-        if row is None or said is None:
-            made.rest.append(each)
-            continue
-        told.append((row, said))
-        made.events.append(_event(row, said, each.lagging, now))
-        if said.following is not None:
-            made.timers.append((row.case_id, SetTimer(row.id, *said.following, row.version + 1)))
-    await _save(tx, told, now)
-    return made
+def _say(fired: Fired, columns: Sequence[Any], now: datetime) -> Said | None:
+    row = _Row(*columns)
+    told = announcement(_due(row), now)
+    if told is None:
+        return None
+    carried = (_KINDS[told.kind], told.at, told.share, told.said, row.configured)
+    return Said(_event(row, told, fired.lagging, now), told.following, carried)
+
+
+announcer = Announcer(
+    _ASKED,
+    _say,
+    {"kind": "text", "at": "timestamptz", "share": "float8", "said": "text", "configured": "bigint"},
+    _UPDATE,
+)
 
 
 def _due(row: _Row) -> Due:
@@ -128,19 +142,3 @@ def _event(row: _Row, told: Announcement, lagging: bool, now: datetime) -> Encod
         "summary": Fragment(row.words),
     }
     return Encoded(told.kind.TYPE, row.case_id, told.at, to_json_bytes(fields))
-
-
-async def _save(tx: Tx, told: Sequence[tuple[_Row, Announcement]], now: datetime) -> None:
-    """At most three statements."""
-    breached = [(row.id, each.said) for row, each in told if each.kind is events.ClockBreached]
-    warned = [(row.id, each.at, each.share) for row, each in told if each.kind is events.ClockWarned]
-    overdue = [(row.id, each.share) for row, each in told if each.kind is events.ClockOverdue]
-    if breached:
-        ids, said = zip(*breached, strict=True)
-        await tx.send(_BREACHED, ids=ids, said=said, now=now)
-    if warned:
-        ids, at, shares = zip(*warned, strict=True)
-        await tx.send(_WARNED, ids=ids, at=at, shares=shares, now=now)
-    if overdue:
-        ids, over = zip(*overdue, strict=True)
-        await tx.send(_OVERDUE, ids=ids, over=over, now=now)

@@ -23,6 +23,7 @@ from shared.ids import Ids
 from shared.log import Log
 from shared.runtime import Runtime
 from shared.settings import Settings
+from shared.ticker import Ticker
 from tests.unit.sla.stories import CASE, START
 
 JSON = dict[str, Any]
@@ -53,15 +54,15 @@ class Sla:
 
     async def tick(self) -> int:
         """What the ticker does with what is due, until nothing is."""
-        fired = 0
+        ticker, fired = Ticker(self.runtime), 0
         while True:
-            async with self.runtime.unit() as work:
-                due = await timers.due(work.tx, self.clock.now(), 500, dict.fromkeys(range(8), self.clock.now()))
-                taken = await work.take(due)
-                if not taken:
-                    return fired
-                await work.fire(taken)
-                fired += len(taken)
+            now = self.clock.now()
+            async with self.db.reading() as tx:
+                due = await timers.due(tx, now, 500, dict.fromkeys(range(8), now))
+            count = await ticker.fire(due, now)
+            if not count:
+                return fired
+            fired += count
 
     async def replan(self) -> int:
         """Re-plan until nothing is left; gives how many cases were looked at."""

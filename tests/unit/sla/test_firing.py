@@ -1,6 +1,7 @@
 """A timer that fires reads a few columns of its clock's row, and says and writes what deriving the whole case would."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
@@ -8,12 +9,14 @@ from hypothesis import strategies as st
 
 from services.sla.decide import decide
 from services.sla.model import Clock
-from services.sla.store.firing import announce
+from services.sla.store.firing import announcer
+from shared import timers
+from shared.announcing import Telling, look
 from shared.batch import Change
 from shared.contracts import catalogue
 from shared.contracts.decision import Fired, Replan, SetTimer
-from shared.contracts.envelope import Encoded, EventData, Outgoing
-from shared.db import Tx
+from shared.contracts.envelope import EventData, Outgoing
+from shared.db import Tx, from_json
 from tests.unit.sla.conftest import Sla
 from tests.unit.sla.stories import CASE, Desk, m
 from tests.unit.sla.test_any_order import CONFIGURATION, LATER, Plan, histories
@@ -69,23 +72,39 @@ async def fire_from_rows(sla: Sla, desk: Desk, until: float, lagging: bool) -> N
     if first_due(desk, until) is None:
         return
     async with sla.db.transaction() as tx:
-        await tx.run("TRUNCATE case_facts, clock")
+        await tx.run("TRUNCATE case_facts, clock, timer, case_lock")
         await tx.run("UPDATE configuration SET version = :planned_with", planned_with=desk.case.planned_with)
+        await tx.run("INSERT INTO case_lock VALUES (:case, 7)", case=CASE)
         before = replace(desk.case, clocks=(), facts=(), words=None, opening=None)
         await sla.runtime.service.store.save(tx, [Change(CASE, before, desk.case, ())], desk.now)
+        await timers.write(tx, [(CASE, each) for each in desk.timers.values()], 8)
     while timer := first_due(desk, until):
         fired = Fired(CASE, timer.subject, timer.step, timer.due_at, timer.version, lagging)
         now = max(desk.now, m(until))
         decision = desk.fire(timer, now, lagging)
         async with sla.db.transaction() as tx:
-            told = await announce(tx, [fired], now)
-            assert told.rest == []
-            assert [read(each) for each in told.events] == [read(each) for each in decision.events]
-            assert tuple(timer for _, timer in told.timers) == decision.timers
+            assert await announced(sla, tx, fired, now) == [read(each) for each in decision.events]
             assert await stands(sla, tx) == {clock.id: clock for clock in desk.case.clocks}
+            found = await tx.rows("SELECT subject, step, due_at, version FROM timer")
+            assert {SetTimer(*row) for row in found} == set(desk.timers.values())
 
 
-def read(data: EventData | Encoded) -> EventData:
+async def announced(sla: Sla, tx: Tx, fired: Fired, now: datetime) -> list[EventData]:
+    """What is told of the columns of its row."""
+    [seen] = await look(tx, timers.GIVEN, announcer, **timers.given([fired]))
+    ids, card = sla.runtime.ids, sla.runtime.service.card
+    telling = Telling(announcer, 8, lambda event, sequence: card.stamp(ids, event, sequence, now))
+    assert telling.add(seen, now)
+    assert await telling.write(tx, now) == [seen]
+    found = await tx.rows("DELETE FROM outbox RETURNING CAST(headers AS text), body")
+    assert await tx.scalar("SELECT sequence FROM case_lock") == seen.sequence + 1
+    return [
+        catalogue.decode("clocks", [(name, value.encode()) for name, value in from_json(row.headers)], row.body).data
+        for row in found
+    ]
+
+
+def read(data: EventData) -> EventData:
     """What a consumer makes of it."""
     written = Outgoing(CASE, "sla", "clocks", 1, m(0), data)
     return catalogue.decode("clocks", *catalogue.encode(written)).data
