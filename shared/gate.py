@@ -38,7 +38,8 @@ class Shortcut:
 
 
 class Gate:
-    """ASGI middleware. ``limits`` gives the most bytes of a body by path; ``""`` is the default."""
+    """ASGI middleware. ``limits`` gives the most bytes of a body by path, or by the beginning of one
+    (``/v1/rulesets``); ``""`` is the default."""
 
     def __init__(
         self,
@@ -61,7 +62,8 @@ class Gate:
         scope[REQUEST_ID] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        limit = self._limits.get(scope["path"], self._limits[""])
+        path: str = scope["path"]
+        limit = self._limits.get(path) or self._limits.get("/".join(path.split("/", 3)[:3]), self._limits[""])
         seen = 0
 
         async def measured_receive() -> Message:

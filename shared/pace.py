@@ -3,10 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -38,6 +38,19 @@ async def gently(items: Iterable[T]) -> AsyncIterator[T]:
     until = time.monotonic() + SLICE_S
     for item in items:
         yield item
+        if time.monotonic() > until:
+            await give_way(GIVE_WAY_TIMES)
+            until = time.monotonic() + SLICE_S
+
+
+async def paced(steps: Generator[object, None, T]) -> T:
+    """What a computation gives that may be interrupted wherever it yields; others run in between."""
+    until = time.monotonic() + SLICE_S
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return cast(T, ended.value)
         if time.monotonic() > until:
             await give_way(GIVE_WAY_TIMES)
             until = time.monotonic() + SLICE_S

@@ -228,6 +228,7 @@ def application(settings: Settings, parts: Sequence[Part], runner: Runner, keys:
     )
     limits = {
         "": settings.body_limit,
+        "/v1/rulesets": settings.ruleset_body_limit,
         "/v1/contacts/batch": settings.batch_body_limit,
         "/v1/activities/batch": settings.batch_body_limit,
         "/v1/contacts/email": settings.email_body_limit,

@@ -5,7 +5,6 @@ routing does nothing for a shadow but note the case, so it can neither be late f
 here gets ``SHARE`` of this process's time at most; what comes faster than that is given up, oldest first, and counted.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from uuid import UUID
@@ -17,11 +16,11 @@ from services.routing.lab.shadow import Pair, ShadowReport, Tally
 from services.routing.model import CaseState, ContactFacts
 from services.routing.model.trials import Trial, TrialKind, TrialState
 from services.routing.rules import RulesetError
-from services.routing.store import RoutingStore, rulesets, trials
+from services.routing.store import RoutingStore, trials
 from shared import resources, telemetry
 from shared.audit import Actor
 from shared.contracts import duration
-from shared.pace import gently
+from shared.pace import gently, paced
 from shared.runtime import Runtime
 
 IDLE_S, RESTING_S = 0.5, 2.0  # between two looks, and where nothing runs
@@ -91,10 +90,10 @@ class Trials:
     async def _versions(self, shadow: Trial) -> Pair:
         if self._pair is None or self._pair[0] != shadow.number:
             async with self._runtime.db.transaction() as tx:
-                found = [await rulesets.ruleset(tx, version) for version in (shadow.control, shadow.version)]
-            active, tried = [await self._store.compiled(each.version, each.spec) for each in found if each]
-            # In a thread, for the index of a thousand rules takes as long as deciding a hundred contacts.
-            self._pair = shadow.number, await asyncio.to_thread(Pair, active, tried)
+                active, tried = [
+                    await self._store.versions.ready(tx, each) for each in (shadow.control, shadow.version)
+                ]
+            self._pair = shadow.number, await paced(Pair.of(active, tried))
         return self._pair[1]
 
     async def _judge(self, canary: Trial) -> None:

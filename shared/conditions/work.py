@@ -20,7 +20,7 @@ MAX_PATTERN = 250  # characters of a pattern, its counted repetitions written ou
 MAX_NESTED_LOOPS = 2
 LOOP_LIMIT = 10_000  # CEL's own, per evaluation
 
-_STEP = 20  # units of one token evaluated
+_STEP = 30  # units of one token evaluated
 _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 _BUILDERS = frozenset({"replace", "join", "format", "split", "quote"})
 _READERS = frozenset(

@@ -28,7 +28,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
 Date = Annotated[date, BeforeValidator(_day)]
 
-MAX_NESTING = 32
+MAX_NESTING, MAX_FIELDS = 32, 1_000
 READ_ONLY = ("name", "version", "updated_at", "updated_by", "warnings")  # what answers add to a configured document
 
 
@@ -41,6 +41,8 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:  # to name each unknown one takes long
+            raise ValueError(f"{len(value)} fields are more than there are; send only those that are documented")
         _check(value, "", 0)
         return value
 

@@ -127,7 +127,7 @@ async def measure(url: str) -> dict[str, float]:
     async with db.transaction() as tx:
         await made.first_start(tx, clock.now())
         version = await stored.create(tx, spec, Actor("bench", "bench"), None, 1, clock.now())
-        await stored.activate(tx, version, Actor("bench", "bench"), clock.now())
+        await stored.activate(tx, version.version, version.spec.teams(), Actor("bench", "bench"), clock.now())
     await fill(db)
     choice = replay.Choice(until=NEWEST + timedelta(hours=1))
     task = replay.Task(url=url, schema_name="routing", before=(2, spec), after=(3, draft), choice=choice)

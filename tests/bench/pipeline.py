@@ -127,7 +127,7 @@ async def measure(url: str, servers: str, rounds: int) -> list[dict[str, float]]
     async with db.transaction() as tx:
         await made.first_start(tx, clock.now())
         version = await stored.create(tx, thousand.ruleset(1, RULES), Actor("bench", "bench"), None, 1, clock.now())
-        await stored.activate(tx, version, Actor("bench", "bench"), clock.now())
+        await stored.activate(tx, version.version, version.spec.teams(), Actor("bench", "bench"), clock.now())
     await log.start()
     spare_the_collector()
     pipeline, found = Pipeline(runtime, switch), list[dict[str, float]]()

@@ -1,12 +1,15 @@
-"""``python -m tests.bench.uploads``: how long uploads of the largest and of hostile rulesets hold up live routing.
+"""``python -m tests.bench.uploads [ROUNDS]``: how long uploads of the largest and of hostile rulesets hold up routing.
 
-One process and one event loop, as in production: the routes of routing, uploads over them, and live contacts that are
-routed the while. A pause is what the process's threads computed between two looks of a task that looks each
-millisecond; what else runs on the machine does not count in it (it does in the pause by the clock, shown beside).
+Two replicas on one event loop. One has the routes: what is uploaded is also linted, tried on the worst contact, held
+against the version before, and made active. The other only routes live contacts, and loads what became active. A
+pause is what the process's threads computed between two looks of a task that looks each millisecond; what else runs
+on the machine does not count in it (it does in the pause by the clock, and in how long one live contact took, shown
+beside). Both replicas share the loop here, so a pause is never shorter than that of either.
 """
 
 import asyncio
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -30,6 +33,7 @@ from shared.ids import Ids
 from shared.log import Log
 from shared.process import spare_the_collector
 from shared.runtime import Runtime
+from shared.service import Loop
 from shared.settings import Settings
 from tests.bench import thousand
 from tests.bench.backtest import NoLog, live
@@ -45,10 +49,15 @@ def bodies() -> Iterator[tuple[str, bytes]]:
     for team in whole["rules"]:
         team["then"]["team"] = "frontline"
     yield "a thousand rules", json.dumps(whole).encode()
-    limit = Settings().body_limit - 200
+    limit = Settings().ruleset_body_limit - 200
     yield "2,000 rules of as many letters as fit", _many(limit, 2_000, lambda n, size: _listed(n, size))
     yield "rules of 4,000 letters each, as many as fit", _many(limit, limit // 4_080, lambda n, size: _listed(n, 3_990))
     yield "loops over long lists, as many as fit", _many(limit, limit // 4_080, lambda n, _: _loops(n))
+    yield "rules of eight alternatives, as many as fit", _many(limit, limit // 460, lambda n, _: _alternatives(n))
+    yield "as many values of one field as fit", _many(limit, 300, lambda n, size: _numbers(n, size))
+    yield "as many unknown fields as fit", _unknown(limit)
+    yield "2,000 rules wrong in everything", json.dumps({"rules": [{"x": 1, "then": {"y": 1}}] * 2_000}).encode()
+    yield "500 tests with attributes, as many as fit", _tests(limit)
     yield "2,000 patterns", _many(limit, 2_000, lambda n, _: f"contact.subject.matches('(?i)[a-f]x{n}.*y')")
     hostile = [(name, when) for name, when, _ in test_hostile.REFUSED]
     hostile += [(f"accepted: {when[:40]}", when) for when in test_hostile.ACCEPTED]
@@ -70,6 +79,26 @@ def _listed(number: int, size: int) -> str:
     return f"contact.customer.id in [{values}] || contact.reason == '{number}'"
 
 
+def _alternatives(number: int) -> str:
+    return " || ".join(f"contact.reason=='{number}{m}'&&contact.language=='{m}'" for m in range(8))
+
+
+def _numbers(number: int, size: int) -> str:
+    values = ",".join(str(100_000 + 1_000 * number + n) for n in range((min(size, 4_000) - 50) // 7))
+    return f"contact.customer.contacts_24h in [{values}]"
+
+
+def _unknown(limit: int) -> bytes:
+    return json.dumps({"fallback": {"team": "frontline"}, **{f"f{n}": 1 for n in range(limit // 14)}}).encode()
+
+
+def _tests(limit: int) -> bytes:
+    attributes = {f"k{n}": [n] for n in range(limit // 500 // 16)}
+    tests = [{"name": f"t{n}", "given": {"channel": "email", "attributes": attributes}, "expect": {"team": "frontline"}}
+             for n in range(500)]  # fmt: skip
+    return json.dumps({"fallback": {"team": "frontline"}, "tests": tests}).encode()
+
+
 def _loops(number: int) -> str:
     values = ", ".join(f"'{number}-{n}'" for n in range(300))
     return f"[{values}].exists(w, ['a', w].exists(v, contact.reason == v))"
@@ -84,22 +113,30 @@ async def watch(pauses: list[tuple[float, float]]) -> None:
 
 
 async def upload(client: httpx.AsyncClient, body: bytes) -> int:
-    """Store it, try it on a contact, run its tests, look at it, make it active. Gives the status of the first."""
+    """Store it, try it on a contact, lint it, make it active, look at it. Gives the status of the first."""
     answer = await client.post("/v1/rulesets", content=body)
     if answer.status_code == 201:
-        place = answer.headers["location"]
-        trial = test_hostile.worst_contact(test_hostile.BODIES[1]).model_dump_json(
-            include={"channel", "subject", "body", "tags"}
-        )
-        await client.post(f"{place}/evaluate", content=trial)
-        await client.post(f"{place}/activate", content=b"{}")
-        await client.get(f"{place}/diff", params={"to": 1})
+        place, version = answer.headers["location"], answer.json()["version"]
+        contact = test_hostile.worst_contact(test_hostile.BODIES[1])
+        trial = contact.model_dump(mode="json", include={"channel", "subject", "body", "tags", "attributes"})
+        trial["subject"] = trial["subject"][:2_000]
+        for path, sent in (("/evaluate", trial), ("/lint", None), ("/activate", {}), ("/test", None)):
+            done = await client.post(place + path, json=sent)
+            assert done.status_code == 200, done.text[:300]
+        for path, asked in ((place, {}), (f"{place}/diff", {"to": version - 1}), ("/v1/rulesets/active", {})):
+            assert (await client.get(path, params=asked)).status_code == 200
+    draft = b'{"channel": "email", "ruleset": ' + body + b"}"
+    await client.post("/v1/rulesets/evaluate", content=draft)
     return answer.status_code
 
 
-async def measure(url: str) -> list[tuple[str, int, float, float]]:
+Row = tuple[str, int, float, float, float]  # what, answer, pause of processor and clock, longest live contact
+
+
+async def measure(url: str) -> list[Row]:
     made, db, own = service(), Database(url, "routing"), Database(url, "auth", pool_size=2)
     async with db.engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA IF EXISTS routing, auth CASCADE"))
         await connection.execute(text("CREATE SCHEMA routing"))
         await connection.run_sync(made.metadata.create_all)
     clock = SystemClock()
@@ -107,49 +144,66 @@ async def measure(url: str) -> list[tuple[str, int, float, float]]:
     keys = Keys(own, clock, ids)
     await keys.migrate()
     runtime = Runtime(Settings(), made, db, clock, ids, cast(Log, NoLog()))
+    another = Runtime(Settings(), service(), Database(url, "routing"), clock, ids, cast(Log, NoLog()))
     assert made.first_start is not None
     async with db.transaction() as tx:
         await made.first_start(tx, clock.now())
         await stored.create(tx, thousand.ruleset(2, 10), Actor("bench", "bench"), None, 1, clock.now())
     spare_the_collector()
     sys.setswitchinterval(SWITCH_S)  # both as the server does
-    app = create_app("routing", [assemble(runtime).router], keys, runtime.settings.body_limit)
+    assemblies = [assemble(each) for each in (runtime, another)]
+    app = create_app("routing", [assemblies[0].router], keys, runtime.settings.body_limit)
     headers = {"Authorization": f"Bearer {await keys.create('ana', ['admin'])}", "Content-Type": "application/json"}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    pauses, rows, first = list[tuple[float, float]](), list[tuple[str, int, float, float]](), 0
+    pauses, rows, first = list[tuple[float, float]](), list[Row](), 0
     async with httpx.AsyncClient(transport=transport, base_url="http://routing", headers=headers) as client:
         for name, body in bodies():
             ended = asyncio.Event()
             async with asyncio.TaskGroup() as together:
-                looking = together.create_task(watch(pauses))
-                routing = together.create_task(live(runtime, first, ended))
+                aside = [together.create_task(watch(pauses))]
+                aside += [together.create_task(_around(loop)) for each in assemblies for loop in each.loops]
+                routing = together.create_task(live(another, first, ended))
                 await asyncio.sleep(10 * LOOK_S)
                 status = await upload(client, body)
                 await asyncio.sleep(10 * LOOK_S)
                 ended.set()
-                first += len(await routing)
-                looking.cancel()
-            rows.append((name, status, max(spent for spent, _ in pauses), max(late for _, late in pauses)))
+                took = await routing
+                first += len(took)
+                for task in aside:
+                    task.cancel()
+            spent, late = (max(each) for each in zip(*pauses, strict=True))
+            rows.append((name, status, spent, late, max(took)))
             pauses.clear()
-    await db.close()
-    await own.close()
+    for each in (db, another.db, own):
+        await each.close()
     return rows
 
 
+async def _around(loop: Loop) -> None:
+    while True:
+        await asyncio.sleep(await loop.step())
+
+
 def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder))
         try:
-            rows = asyncio.run(measure(server.start()))
+            url = server.start()
+            found = [asyncio.run(measure(url)) for _ in range(rounds)]
         finally:
             server.stop()
-    print("worst pause of the event loop, ms: of the processor, by the clock")
-    for name, status, spent, late in sorted(rows, key=lambda row: -row[2]):
-        print(f"  {name:<62.62} {status} {spent:>7.1f} {late:>7.1f}")
-    worst = max(spent for _, _, spent, _ in rows)
-    print(json.dumps({"kind": "uploads", "worst pause, ms": worst}))
-    sys.exit(0 if worst <= TARGET_MS else 1)
+    print(f"worst of {rounds} rounds, ms: pause of the processor, pause by the clock, one live contact elsewhere")
+    kinds = [(*each[0][:2], *(max(row[at] for row in each) for at in (2, 3, 4))) for each in zip(*found, strict=True)]
+    for name, status, *most in sorted(kinds, key=lambda row: -row[2]):
+        print(f"  {name:<62.62} {status}" + "".join(f" {each:>7.1f}" for each in most))
+    by_round = [max(row[2] for row in rows) for rows in found]
+    said = {"rounds": [round(each, 1) for each in by_round], "median": round(statistics.median(by_round), 1)}
+    verdict = "holds" if max(by_round) <= TARGET_MS else "DOES NOT HOLD"
+    print(f"at most {TARGET_MS:.0f} ms: {verdict}, the worst pause is {max(by_round):.1f}")
+    print(json.dumps({"kind": "uploads", "worst pause, ms": max(by_round), **said}))
+    sys.exit(0 if max(by_round) <= TARGET_MS else 1)
 
 
 if __name__ == "__main__":

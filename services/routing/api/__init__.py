@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from services.routing.api import activation, assignments, custody, lab, people, rulesets, trials
 from services.routing.model import CaseState
+from services.routing.preparing import Preparing
 from services.routing.spec import TeamSpec
 from services.routing.store import TEAM, RoutingStore
 from services.routing.store.rulesets import uses_of_team
@@ -31,14 +32,14 @@ def _check(name: str, team: Any, snapshot: resources.Snapshot) -> None:
 TEAMS = resources.Kind(kind=TEAM, path="/v1/teams", model=TeamSpec, check=_check, uses=uses_of_team, kept=_stored)
 
 
-def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
+def routes(runtime: Runtime[CaseState], store: RoutingStore, preparing: Preparing) -> APIRouter:
     router = APIRouter()
     router.include_router(resources.routes(runtime, TEAMS))
     router.include_router(people.routes(runtime, store))
     router.include_router(custody.routes(runtime))
-    router.include_router(activation.routes(runtime, store))
+    router.include_router(activation.routes(runtime, preparing))
     router.include_router(lab.routes(runtime, store))
-    router.include_router(trials.routes(runtime, store))
+    router.include_router(trials.routes(runtime, preparing))
     router.include_router(rulesets.routes(runtime, store))
     router.include_router(assignments.routes(runtime, store))
     return router

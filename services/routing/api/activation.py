@@ -12,13 +12,15 @@ from services.routing.api import checks
 from services.routing.api.shapes import ForceBody, RetireBody, RollbackBody, RulesetAnswer
 from services.routing.model import CaseState, RulesetState
 from services.routing.model.trials import TrialKind
+from services.routing.preparing import Preparing
 from services.routing.rules.versions import standing_before
-from services.routing.store import RoutingStore, StoredRuleset, audit
+from services.routing.store import Listed, audit
 from services.routing.store import rulesets as stored
 from services.routing.store.audit import Action
 from shared import resources
 from shared.audit import Actor
 from shared.auth import Principal
+from shared.db import Tx
 from shared.errors import Problem, conflict
 from shared.http import Answer, Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, expected_version
 from shared.openapi import also
@@ -51,7 +53,7 @@ def actor(request: Request, who: Principal) -> Actor:
     return Actor.of(who)
 
 
-def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
+def routes(runtime: Runtime[CaseState], preparing: Preparing) -> APIRouter:
     router = APIRouter(tags=["rulesets"])
 
     @router.get("/v1/rulesets/audit", dependencies=[Depends(allow("read"))])
@@ -74,33 +76,32 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         of its tests fails, unless forced.
         """
         said = body or ForceBody()
-        return await take_over(runtime, store, version, said, actor(request, who), if_match)
+        return await take_over(runtime, preparing, version, said, actor(request, who), if_match)
 
     @router.post("/v1/rulesets/rollback", responses=also(409))
     async def roll_back(request: Request, who: Writer, body: RollbackBody | None = None) -> RulesetAnswer:
         """Bring back the version that was active before this one; once more, the one before that."""
         said, now = body or RollbackBody(), runtime.clock.now()
         async with runtime.db.transaction() as tx:
-            await resources.version(tx, "FOR UPDATE")
-            active = await stored.active_ruleset(tx)
-            await checks.not_overtaken(tx, said.expected_active, active)
-            done = await audit.activations(tx)
-            _not_just_now(done, said.expected_active, now)
-            before = standing_before((each.action == Action.ROLLED_BACK, each.version) for each in done)
-            if before is None:
-                detail = f"No version was active before {active.version}. Activate the one you want by its number."
-                raise conflict("nothing-to-roll-back-to", detail)
+            before = await _to_roll_back_to(tx, said, now)
             chosen = await checks.ruleset(tx, before)
-            await checks.teams_exist(tx, chosen.spec)
-            await stored.activate(tx, chosen, actor(request, who), now, Action.ROLLED_BACK, said.reason)
-            return RulesetAnswer.of(await checks.ruleset(tx, before))
+        await preparing.everywhere(before, chosen.spec)
+        named = chosen.spec.teams()
+        async with checks.configuring(runtime) as tx:
+            await checks.not_overtaken(tx, said.expected_active)
+            if await _to_roll_back_to(tx, said, now) != before:
+                raise conflict("rolled-back-just-now", "Another version became active just now. Look, and repeat.")
+            await checks.teams_exist(tx, named)
+            await stored.activate(tx, before, named, actor(request, who), now, Action.ROLLED_BACK, said.reason)
+            done = await checks.listed(tx, before)
+        return RulesetAnswer.of(chosen, done)
 
     @router.post("/v1/rulesets/{version}/retire", responses=also(409))
     async def retire(request: Request, version: Version, who: Writer, body: RetireBody | None = None) -> RulesetAnswer:
         """Lay a draft aside. Nothing is deleted, and it can still be activated."""
         async with runtime.db.transaction() as tx:
             await resources.version(tx, "FOR UPDATE")
-            chosen = await checks.ruleset(tx, version)
+            chosen = await checks.listed(tx, version)
             if chosen.state not in (RulesetState.DRAFT, RulesetState.RETIRED):
                 detail = f"Version {version} is {chosen.state}. Activate another one, or end its trial, first."
                 raise conflict("in-use", detail)
@@ -112,31 +113,42 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
 
 
 async def take_over(
-    runtime: Runtime[CaseState], store: RoutingStore, version: int, said: ForceBody, by: Actor,
+    runtime: Runtime[CaseState], preparing: Preparing, version: int, said: ForceBody, by: Actor,
     if_match: str | None = None, canary: bool = False,
 ) -> RulesetAnswer:  # fmt: skip
     """Make a version the active one, past every guard. ``canary``: only where it is a running one."""
     async with runtime.db.transaction() as tx:
         chosen = await checks.ruleset(tx, version)
     # Before the configuration is held, so that no batch waits.
-    compiled = await store.compiled(chosen.version, chosen.spec)
+    compiled = await preparing.everywhere(version, chosen.spec)
     failed = await checks.tests_hold(chosen, compiled, said.force, runtime.clock.now())
-    async with runtime.db.transaction() as tx:
-        await resources.version(tx, "FOR UPDATE")
-        chosen = await checks.ruleset(tx, version)
+    named = chosen.spec.teams()
+    async with checks.configuring(runtime) as tx:
         if canary:
             await checks.runs(tx, TrialKind.CANARY, version)
-        expected = expected_active(chosen, said.expected_active, if_match)
-        await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
-        await checks.teams_exist(tx, chosen.spec)
+        expected = expected_active(await checks.listed(tx, version), said.expected_active, if_match)
+        await checks.not_overtaken(tx, expected)
+        await checks.teams_exist(tx, named)
         now = runtime.clock.now()
         if failed:
             await audit.write(tx, Action.FORCED, version, None, by, f"{failed}: {said.reason}", now)
-        await stored.activate(tx, chosen, by, now, reason=said.reason)
-        return RulesetAnswer.of(await checks.ruleset(tx, version))
+        await stored.activate(tx, version, named, by, now, reason=said.reason)
+        done = await checks.listed(tx, version)
+    return RulesetAnswer.of(chosen, done)
 
 
-def expected_active(chosen: StoredRuleset, said: int | None, if_match: str | None) -> int | None:
+async def _to_roll_back_to(tx: Tx, said: RollbackBody, now: datetime) -> int:
+    done = await audit.activations(tx)
+    _not_just_now(done, said.expected_active, now)
+    before = standing_before((each.action == Action.ROLLED_BACK, each.version) for each in done)
+    if before is None:
+        active = await stored.active(tx)
+        detail = f"No version was active before {active.version}. Activate the one you want by its number."
+        raise conflict("nothing-to-roll-back-to", detail)
+    return before
+
+
+def expected_active(chosen: Listed, said: int | None, if_match: str | None) -> int | None:
     """The version that must be active for ``chosen`` to take over; None where nobody cares."""
     expected = said or expected_version(if_match)
     # A canary needs no guess: it ends when another version becomes active.

@@ -17,7 +17,6 @@ from services.routing.model.commands import HandOff
 from services.routing.staffing import Needs, nobody
 from services.routing.store import RoutingStore, StoredAssignment, assignment, desks
 from services.routing.store import case_id as named_case
-from services.routing.store import rulesets as stored
 from shared import audit, idempotency
 from shared.audit import Act
 from shared.auth import Principal
@@ -30,6 +29,7 @@ from shared.errors import Problem
 from shared.http import Answer, CaseName, Strict, allow, case_named
 from shared.idempotency import IdempotencyKey
 from shared.openapi import also
+from shared.pace import paced
 from shared.runtime import Runtime
 
 MAX_WAIT = timedelta(seconds=20)
@@ -181,11 +181,8 @@ async def _earlier(tx: Tx, store: RoutingStore, found: StoredAssignment) -> Earl
     """Recomputed from the version that placed the case; None where a person did, or the contact is not known."""
     if found.contact is None or found.contact.erased or found.history[0].by != RULES:
         return None
-    chosen = await stored.ruleset(tx, found.assignment.ruleset_version)
-    if chosen is None:
-        return None
-    compiled = await store.compiled(chosen.version, chosen.spec)
-    return await asyncio.to_thread(rules.explain, compiled, found.contact)
+    compiled = await store.versions.ready(tx, found.assignment.ruleset_version)
+    return await paced(rules.explaining(compiled, found.contact))
 
 
 def _patience(wait: str | None) -> float:

@@ -1,31 +1,36 @@
 """What is checked before a ruleset is stored or takes over."""
 
-import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import cast
 
 from services.routing import lab, rules
 from services.routing.api.shapes import DiffAnswer
-from services.routing.model import Compiled
+from services.routing.model import CaseState, Compiled, Rule
 from services.routing.model.trials import Trial, TrialKind
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
-from services.routing.store import TEAM, StoredRuleset, trials
+from services.routing.store import TEAM, Listed, StoredRuleset, trials
 from services.routing.store import rulesets as stored
 from shared import resources
-from shared.db import Tx
+from shared.db import Database, Tx
 from shared.errors import Problem, conflict, not_found
-from shared.pace import gently, let_go
+from shared.pace import gently, let_go, paced
+from shared.runtime import Runtime
 
 
-async def compiles(spec: RulesetSpec) -> Compiled:
-    """Every condition is checked, and what they take together. Raises a 422 with all that is wrong."""
-    made = [each async for each in gently(rules.compile_each(spec))]
+@asynccontextmanager
+async def compiled(spec: RulesetSpec) -> AsyncIterator[Compiled]:
+    """A ruleset that is not stored yet, for as long as the block: every condition is checked, and what they take
+    together. Raises a 422 with what is wrong."""
+    made: list[Rule] = []
     try:
-        compiled = await asyncio.to_thread(rules.assemble, 0, spec, made)
-        rules.check_work(compiled)
-        return compiled
+        found = await paced(rules.compiling(0, spec))
+        made = cast("list[Rule]", found.rules)  # ours alone
+        rules.check_work(found)
+        yield found
     except rules.RulesetError as wrong:
-        await let_go(made)
         places = {rule.id: f"rules.{place}" for place, rule in enumerate(spec.rules)}
         places |= {rule.id: f"hand_off.{place}" for place, rule in enumerate(spec.hand_off)}
         errors = [
@@ -34,15 +39,18 @@ async def compiles(spec: RulesetSpec) -> Compiled:
         ]
         first = wrong.problems[0]
         raise Problem(422, "invalid", f"rule {first.rule!r}: {first.problem}", errors=errors) from None
+    finally:
+        await let_go(made)
 
 
 async def teams(tx: Tx) -> set[str]:
     return set((await resources.snapshot(tx, 0)).of(TEAM))
 
 
-async def teams_exist(tx: Tx, spec: RulesetSpec) -> None:
+async def teams_exist(tx: Tx, named: Mapping[str, str]) -> None:
+    """``named``: teams, each with where."""
     known = await teams(tx)
-    missing = {team: where for team, where in spec.teams().items() if team not in known}
+    missing = {team: where for team, where in named.items() if team not in known}
     if missing:
         errors = [{"field": where, "message": f"there is no team {team}"} for team, where in list(missing.items())[:50]]
         team, where = next(iter(missing.items()))
@@ -59,6 +67,14 @@ async def ruleset(tx: Tx, version: int) -> StoredRuleset:
     return found
 
 
+async def listed(tx: Tx, version: int) -> Listed:
+    """All but its rules."""
+    found = await stored.listed(tx, version)
+    if found is None:
+        raise not_found("ruleset", version)
+    return found
+
+
 async def runs(tx: Tx, kind: TrialKind, version: int) -> Trial:
     """Locked. Raises a 409 where it does not run. The caller holds the configuration row."""
     newest = await trials.newest(tx, kind, version)
@@ -69,17 +85,46 @@ async def runs(tx: Tx, kind: TrialKind, version: int) -> Trial:
     return held
 
 
-async def not_overtaken(tx: Tx, expected: int | None, active: StoredRuleset) -> None:
-    """Raises a 409 with what changed between the version that somebody expects to be active and the one that is."""
-    if expected is None or expected == active.version:
-        return
-    seen = await stored.ruleset(tx, expected)
-    changes = DiffAnswer.of(expected, active.version, diff(seen.spec, active.spec)) if seen else None
+class Overtaken(Exception):
+    """Another version is active than somebody expects."""
+
+    def __init__(self, expected: int, active: Listed) -> None:
+        super().__init__(f"version {active.version} is active, not {expected}")
+        self.expected, self.active = expected, active
+
+
+@asynccontextmanager
+async def configuring(runtime: Runtime[CaseState]) -> AsyncIterator[Tx]:
+    """A transaction that holds the configuration: batches wait for it, so nothing in it goes through a ruleset.
+
+    Raises a 409 with what changed where the block finds that it was overtaken.
+    """
+    try:
+        async with runtime.db.transaction() as tx:
+            await resources.version(tx, "FOR UPDATE")
+            yield tx
+    except Overtaken as lost:
+        raise await _conflict(runtime.db, lost) from None
+
+
+async def not_overtaken(tx: Tx, expected: int | None) -> Listed:
+    """The active version. Raises ``Overtaken`` where somebody expects another."""
+    active = await stored.active(tx)
+    if expected is not None and expected != active.version:
+        raise Overtaken(expected, active)
+    return active
+
+
+async def _conflict(db: Database, lost: Overtaken) -> Problem:
+    active = lost.active
+    async with db.transaction() as tx:
+        seen, now = await stored.ruleset(tx, lost.expected), await ruleset(tx, active.version)
+    changes = DiffAnswer.of(lost.expected, active.version, diff(seen.spec, now.spec)) if seen else None
     detail = (
-        f"Version {active.version} is active, not {expected}: {active.author} was first."
+        f"Version {active.version} is active, not {lost.expected}: {active.author} was first."
         " Look at the diff, put your change on top of it, and activate that."
     )
-    raise conflict(
+    return conflict(
         "another-version-is-active",
         detail,
         active=active.version,

@@ -24,16 +24,17 @@ from services.routing.api.lab_shapes import (
     evaluation,
 )
 from services.routing.api.shapes import PlacementAnswer
-from services.routing.model import CaseState, Compiled, ContactFacts
+from services.routing.model import CaseState, ContactFacts
 from services.routing.rules.facts import ENVIRONMENT
 from services.routing.spec import RulesetSpec
-from services.routing.store import RoutingStore, StoredRuleset, case_id, contact
+from services.routing.store import RoutingStore, case_id, contact
 from services.routing.store import rulesets as stored
 from shared.conditions import ConditionError
 from shared.db import Tx
 from shared.errors import Problem, not_found
 from shared.http import allow, case_named
 from shared.openapi import also
+from shared.pace import paced
 from shared.runtime import Runtime
 
 STREAM = "application/x-ndjson"
@@ -69,38 +70,39 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     @router.post("/v1/rulesets/evaluate", responses=also(404), dependencies=READER)
     async def evaluate_draft(body: DraftEvaluateBody) -> PlacementAnswer:
         """What a draft that is stored nowhere says of a contact, and why earlier rules do not match."""
-        compiled = await checks.compiles(body.ruleset)
         async with runtime.db.transaction() as tx:
             named, facts = await _given(tx, runtime, body)
-        return evaluation(named, DRAFT, await asyncio.to_thread(lab.evaluate, compiled, facts))
+        async with checks.compiled(body.ruleset) as compiled:
+            return evaluation(named, DRAFT, await paced(lab.evaluating(compiled, facts)))
 
     @router.post("/v1/rulesets/{version}/evaluate", dependencies=READER)
     async def evaluate(version: Version, body: EvaluateBody) -> PlacementAnswer:
         """What this version says of a contact, and why the rules before the one that matches do not."""
         async with runtime.db.transaction() as tx:
-            chosen = await checks.ruleset(tx, version)
+            await checks.listed(tx, version)
             named, facts = await _given(tx, runtime, body)
-        compiled = await _compiled(store, chosen)
-        return evaluation(named, version, await asyncio.to_thread(lab.evaluate, compiled, facts))
+            compiled = await store.versions.ready(tx, version)
+        return evaluation(named, version, await paced(lab.evaluating(compiled, facts)))
 
     @router.post("/v1/rulesets/test", dependencies=READER)
     async def run_tests_of_draft(body: DraftBody) -> TestsAnswer:
         """Run the tests of a draft that is stored nowhere."""
-        compiled = await checks.compiles(body.ruleset)
-        return TestsAnswer.of(None, await checks.tests(body.ruleset, compiled, runtime.clock.now()))
+        async with checks.compiled(body.ruleset) as compiled:
+            return TestsAnswer.of(None, await checks.tests(body.ruleset, compiled, runtime.clock.now()))
 
     @router.post("/v1/rulesets/{version}/test", dependencies=READER)
     async def run_tests(version: Version) -> TestsAnswer:
         """Run the tests that are kept with this version."""
         async with runtime.db.transaction() as tx:
             chosen = await checks.ruleset(tx, version)
-        compiled = await _compiled(store, chosen)
+        compiled = await store.versions.compiled(version, chosen.spec)
         return TestsAnswer.of(version, await checks.tests(chosen.spec, compiled, runtime.clock.now()))
 
     @router.post("/v1/rulesets/backtest", responses=also(404), dependencies=READER, response_model=BacktestAnswer)
     async def backtest_draft(request: Request, body: DraftBacktestBody) -> Response:
         """What a draft that is stored nowhere would have done to stored cases."""
-        await checks.compiles(body.ruleset)
+        async with checks.compiled(body.ruleset):
+            pass  # it can be used, as the process of the backtest will
         return await backtest(request, (DRAFT, body.ruleset), body)
 
     @router.post("/v1/rulesets/{version}/backtest", dependencies=READER, response_model=BacktestAnswer)
@@ -147,7 +149,3 @@ def _where(source: str | None) -> None:
             ENVIRONMENT.compile(source)
     except ConditionError as wrong:
         raise Problem(422, "invalid", f"where: {wrong}") from None
-
-
-async def _compiled(store: RoutingStore, chosen: StoredRuleset) -> Compiled:
-    return await store.compiled(chosen.version, chosen.spec)

@@ -1,6 +1,5 @@
 """Rulesets: write a version, look at it, try it, activate it."""
 
-import asyncio
 from collections.abc import Collection
 from typing import Annotated
 
@@ -20,11 +19,11 @@ from services.routing.model import CaseState, Compiled
 from services.routing.rules.lint import Finding, lint
 from services.routing.rules.versions import diff
 from services.routing.spec import RulesetSpec
-from services.routing.store import RoutingStore, StoredRuleset
+from services.routing.store import RoutingStore
 from services.routing.store import rulesets as stored
 from shared.http import Cursor, Limit, Listing, allow, decode_cursor, encode_cursor, etag
 from shared.openapi import also
-from shared.pace import let_go
+from shared.pace import gently
 from shared.runtime import Runtime
 
 
@@ -39,21 +38,18 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         where left out: activating is refused once another one is active.
         """
         spec = RulesetSpec(rules=body.rules, fallback=body.fallback, hand_off=body.hand_off, tests=body.tests)
-        compiled = await checks.compiles(spec)
-        async with runtime.db.transaction() as tx:
-            await checks.teams_exist(tx, spec)
-            if body.based_on is not None:
-                await checks.ruleset(tx, body.based_on)
-            based_on = body.based_on or (await stored.active_ruleset(tx)).version
-            made = await stored.create(tx, spec, actor(request, who), body.note, based_on, runtime.clock.now())
-            teams = await checks.teams(tx)
+        async with checks.compiled(spec) as compiled:
+            async with runtime.db.transaction() as tx:
+                await checks.teams_exist(tx, spec.teams())
+                if body.based_on is not None:
+                    await checks.listed(tx, body.based_on)
+                based_on = body.based_on or (await stored.active(tx)).version
+                made = await stored.create(tx, spec, actor(request, who), body.note, based_on, runtime.clock.now())
+                teams = await checks.teams(tx)
+            findings = await _findings(compiled, teams)
         response.headers["Location"] = f"/v1/rulesets/{made.version}"
         response.headers["ETag"] = etag(made.version)
-        answer = CreatedAnswer.created(made, await _findings(compiled, teams))
-        parts = list(compiled.rules)
-        del compiled
-        await let_go(parts)
-        return answer
+        return CreatedAnswer.created(made, findings)
 
     @router.get("/v1/rulesets", dependencies=[Depends(allow("read"))])
     async def list_rulesets(limit: Limit = 50, cursor: Cursor = None) -> Listing[RulesetItem]:
@@ -88,17 +84,12 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     async def lint_ruleset(version: Version) -> LintAnswer:
         """What is certainly odd about this version: rules that never match or never decide, or match everything."""
         async with runtime.db.transaction() as tx:
-            chosen = await checks.ruleset(tx, version)
-            teams = await checks.teams(tx)
-        return LintAnswer.of(version, await _findings(await _compiled(store, chosen), teams))
+            await checks.listed(tx, version)
+            compiled, teams = await store.versions.ready(tx, version), await checks.teams(tx)
+        return LintAnswer.of(version, await _findings(compiled, teams))
 
     return router
 
 
 async def _findings(compiled: Compiled, teams: Collection[str]) -> list[Finding]:
-    """In a thread: a rule is held against all before it."""
-    return await asyncio.to_thread(lambda: [each for each in lint(compiled, teams) if each is not None])
-
-
-async def _compiled(store: RoutingStore, chosen: StoredRuleset) -> Compiled:
-    return await store.compiled(chosen.version, chosen.spec)
+    return [each async for each in gently(lint(compiled, teams)) if each is not None]

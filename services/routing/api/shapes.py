@@ -85,10 +85,12 @@ class RulesetAnswer(ListedAnswer):
     tests: tuple[TestSpec, ...]
 
     @classmethod
-    def of(cls, stored: StoredRuleset) -> Self:
+    def of(cls, stored: StoredRuleset, listed: Listed | None = None) -> Self:
+        """``listed``: what became of it since it was read."""
+        state, activated_at = (listed or stored).state, (listed or stored).activated_at
         return cls(
-            version=stored.version, state=stored.state, author=stored.author, note=stored.note,
-            created_at=stored.created_at, activated_at=stored.activated_at, based_on=stored.based_on,
+            version=stored.version, state=state, author=stored.author, note=stored.note,
+            created_at=stored.created_at, activated_at=activated_at, based_on=stored.based_on,
             rules=stored.spec.rules, fallback=stored.spec.fallback, hand_off=stored.spec.hand_off,
             tests=stored.spec.tests,
         )  # fmt: skip
@@ -122,8 +124,7 @@ class CreatedAnswer(RulesetAnswer):
 
     @classmethod
     def created(cls, stored: StoredRuleset, found: Sequence[Finding]) -> Self:
-        warnings = [WarningAnswer.model_validate(each) for each in found]
-        return cls(**RulesetAnswer.of(stored).model_dump(), warnings=warnings)
+        return cls(**dict(RulesetAnswer.of(stored)), warnings=[WarningAnswer.model_validate(each) for each in found])
 
 
 class MovedRule(Answer):

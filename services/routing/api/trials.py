@@ -1,5 +1,6 @@
 """Trials over HTTP: a version beside the active one, as a shadow that decides nothing or as a canary."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -12,8 +13,9 @@ from services.routing.api.trial_shapes import CanaryBody, PromoteBody, TrialAnsw
 from services.routing.lab.trials import ENDS_BY_HAND, goes_on, why_not
 from services.routing.model import CaseState, RulesetState
 from services.routing.model.trials import Trial, TrialKind, TrialState
+from services.routing.preparing import Preparing
 from services.routing.spec import CanaryTerms
-from services.routing.store import RoutingStore, StoredRuleset, audit, trials
+from services.routing.store import audit, trials
 from services.routing.store import rulesets as stored
 from services.routing.store.audit import Action
 from shared import resources
@@ -28,7 +30,7 @@ READER = [Depends(allow("read"))]
 Number = Annotated[int, Path(ge=1, lt=2**63, description="A trial")]
 
 
-def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
+def routes(runtime: Runtime[CaseState], preparing: Preparing) -> APIRouter:
     router = APIRouter(tags=["trials"])
 
     @router.post("/v1/rulesets/{version}/shadow", status_code=201, responses=also(409))
@@ -36,9 +38,9 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         """Run this version beside the active one on new cases, and count where they differ. It decides nothing."""
         by, now = actor(request, who), runtime.clock.now()
         async with runtime.db.transaction() as tx:
-            await resources.version(tx, "FOR UPDATE")
-            chosen = await checks.ruleset(tx, version)
-            number = await _start(tx, TrialKind.SHADOW, chosen, None, by, body.reason, now)
+            named = (await checks.ruleset(tx, version)).spec.teams()
+        async with checks.configuring(runtime) as tx:
+            number = await _start(tx, TrialKind.SHADOW, version, named, None, by, body.reason, now)
             return await _answer(tx, await trials.trial(tx, number))
 
     @router.post("/v1/rulesets/{version}/canary", status_code=201, responses=also(409))
@@ -49,18 +51,16 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         """
         async with runtime.db.transaction() as tx:
             chosen = await checks.ruleset(tx, version)
-        compiled = await store.compiled(chosen.version, chosen.spec)  # before the configuration is held
+        compiled, named = await preparing.everywhere(version, chosen.spec), chosen.spec.teams()
         failed = await checks.tests_hold(chosen, compiled, body.force, runtime.clock.now())
         by, now = actor(request, who), runtime.clock.now()
         terms = CanaryTerms(share=body.share, rollback=body.rollback)
-        async with runtime.db.transaction() as tx:
-            await resources.version(tx, "FOR UPDATE")
-            chosen = await checks.ruleset(tx, version)
-            expected = expected_active(chosen, body.expected_active, None)
-            await checks.not_overtaken(tx, expected, await stored.active_ruleset(tx))
+        async with checks.configuring(runtime) as tx:
+            expected = expected_active(await checks.listed(tx, version), body.expected_active, None)
+            await checks.not_overtaken(tx, expected)
             if failed:
                 await audit.write(tx, Action.FORCED, version, None, by, f"{failed}: {body.reason}", now)
-            number = await _start(tx, TrialKind.CANARY, chosen, terms, by, body.reason, now)
+            number = await _start(tx, TrialKind.CANARY, version, named, terms, by, body.reason, now)
             return await _answer(tx, await trials.trial(tx, number))
 
     @router.get("/v1/rulesets/{version}/shadow", dependencies=READER)
@@ -88,7 +88,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
     @router.post("/v1/rulesets/{version}/canary/promote", responses=also(409))
     async def promote_canary(request: Request, version: Version, body: PromoteBody, who: Writer) -> RulesetAnswer:
         """Make a running canary the active version. Refused as activating is."""
-        return await take_over(runtime, store, version, body, actor(request, who), canary=True)
+        return await take_over(runtime, preparing, version, body, actor(request, who), canary=True)
 
     @router.get("/v1/trials", dependencies=READER)
     async def list_trials(limit: Limit = 50, cursor: Cursor = None) -> Listing[TrialItem]:
@@ -108,7 +108,7 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
         now = runtime.clock.now()
         async with runtime.db.transaction() as tx:
             await resources.version(tx, "FOR UPDATE")
-            await checks.ruleset(tx, version)
+            await checks.listed(tx, version)
             running = await checks.runs(tx, kind, version)
             await trials.end(tx, running, ENDS_BY_HAND[kind], by, reason, now)
             return await _answer(tx, await trials.trial(tx, running.number))
@@ -117,19 +117,20 @@ def routes(runtime: Runtime[CaseState], store: RoutingStore) -> APIRouter:
 
 
 async def _start(
-    tx: Tx, kind: TrialKind, chosen: StoredRuleset, terms: CanaryTerms | None, by: Actor, reason: str, now: datetime
-) -> int:
-    running = await trials.running(tx)
-    if refused := why_not(kind, chosen.version, chosen.state, running):
+    tx: Tx, kind: TrialKind, version: int, teams: Mapping[str, str], terms: CanaryTerms | None, by: Actor, reason: str,
+    now: datetime,
+) -> int:  # fmt: skip
+    chosen, running = await checks.listed(tx, version), await trials.running(tx)
+    if refused := why_not(kind, version, chosen.state, running):
         raise conflict("cannot-be-tried", refused)
-    await checks.teams_exist(tx, chosen.spec)
+    await checks.teams_exist(tx, teams)
     restores = chosen.state
-    if shadow := goes_on(chosen.version, running):
+    if shadow := goes_on(version, running):
         held = await trials.hold(tx, shadow.number, wait=True) or shadow
         await trials.end(tx, held, TrialState.STOPPED, by, f"It goes on as a canary: {reason}"[:1_000], now)
         restores = RulesetState(shadow.restores)
-    control = (await stored.active_ruleset(tx)).version
-    return await trials.start(tx, kind, chosen.version, restores, chosen.spec.teams(), control, terms, by, reason, now)
+    control = (await stored.active(tx)).version
+    return await trials.start(tx, kind, version, restores, dict(teams), control, terms, by, reason, now)
 
 
 async def _answer(tx: Tx, trial: Trial | None, named: str = "") -> TrialAnswer:

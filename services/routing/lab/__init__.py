@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.routing import rules
 from services.routing.model import Compiled, ContactFacts, Earlier, Match
+from services.routing.rules.steps import Steps
 from services.routing.spec import Expect, Given, RulesetSpec
 
 
@@ -17,8 +18,11 @@ class Evaluation:
     earlier: Earlier
 
 
-def evaluate(compiled: Compiled, facts: ContactFacts) -> Evaluation:
-    return Evaluation(rules.match(compiled, facts), rules.explain(compiled, facts))
+def evaluating(compiled: Compiled, facts: ContactFacts) -> Steps[Evaluation]:
+    """In steps: what a contact takes when it is routed, then a rule at a time."""
+    match = rules.match(compiled, facts)
+    yield
+    return Evaluation(match, (yield from rules.explaining(compiled, facts)))
 
 
 def facts_of(given: Given, at: datetime) -> ContactFacts:

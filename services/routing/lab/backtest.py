@@ -15,6 +15,7 @@ from services.routing.lab.load import Load, Loads
 from services.routing.model import Compiled, Rule
 from services.routing.rules.facts import ENVIRONMENT
 from services.routing.rules.index import Index
+from services.routing.rules.steps import Steps, at_once
 from shared.conditions import Condition, Outcome
 
 MAX_EXAMPLES = 3  # of one pair of teams
@@ -123,7 +124,7 @@ class Comparison:
     _moved: dict[tuple[Cell, Cell], list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.before, self.after = together(self.before, self.after)
+        self.before, self.after = at_once(together(self.before, self.after))
         self._idle = {rule.spec.id for rule in self.after.rules}
 
     def add(self, past: Past) -> None:
@@ -231,14 +232,15 @@ class _Once(Condition):
         return self._last[1]
 
 
-def together(before: Compiled, after: Compiled) -> tuple[Compiled, Compiled]:
+def together(before: Compiled, after: Compiled) -> Steps[tuple[Compiled, Compiled]]:
     """The same two, which do once what they share: one index over the conditions of either, each evaluated once."""
     once: dict[bytes, Rule] = {}
     for rule in (*before.rules, *after.rules):
         if rule.digest not in once:
             once[rule.digest] = replace(rule, condition=_Once(rule.condition))
+        yield
     numbers = {digest: number for number, digest in enumerate(once)}
-    index = Index([rule.asks for rule in once.values()], ENVIRONMENT)
+    index = yield from Index.of([rule.asks for rule in once.values()], ENVIRONMENT)
     last: tuple[Any, Sequence[int]] = (None, ())
 
     def found(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
@@ -247,18 +249,22 @@ def together(before: Compiled, after: Compiled) -> tuple[Compiled, Compiled]:
             last = (known, index.candidates(known, activation))
         return last[1]
 
-    def of(side: Compiled) -> Compiled:
+    def of(side: Compiled) -> Steps[Compiled]:
         places: dict[int, list[int]] = {}
         for place, rule in enumerate(side.rules):
             places.setdefault(numbers[rule.digest], []).append(place)
+        yield
 
         def candidates(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
             return sorted(place for number in found(known, activation) for place in places.get(number, ()))
 
-        shared = tuple(replace(rule, condition=once[rule.digest].condition) for rule in side.rules)
+        shared: list[Rule] = []
+        for rule in side.rules:
+            shared.append(replace(rule, condition=once[rule.digest].condition))
+            yield
         return replace(side, rules=shared, candidates=candidates)
 
-    return of(before), of(after)
+    return (yield from of(before)), (yield from of(after))
 
 
 def _count(counts: list[int], breached: bool) -> None:

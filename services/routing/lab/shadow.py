@@ -5,7 +5,7 @@ Both are computed from what the rules saw of the contact, which is stored, so th
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,7 @@ from services.routing import rules
 from services.routing.lab.backtest import together
 from services.routing.model import Compiled, ContactFacts, Rule
 from services.routing.rules.facts import ENVIRONMENT, values
+from services.routing.rules.steps import Steps
 
 MAX_EXAMPLES = 3  # of one pair of teams
 MAX_PAIRS = 200  # of teams, and of rules; cases of further ones are counted together
@@ -89,11 +90,16 @@ class ShadowReport(_Value):
 COUNTED = [name for name, each in ShadowReport.model_fields.items() if each.annotation is int]
 
 
+@dataclass(frozen=True, slots=True)
 class Pair:
     """The two versions, which look up their candidates once for both."""
 
-    def __init__(self, active: Compiled, shadow: Compiled) -> None:
-        self.active, self.shadow = together(active, shadow)
+    active: Compiled
+    shadow: Compiled
+
+    @classmethod
+    def of(cls, active: Compiled, shadow: Compiled) -> Steps[Self]:
+        return cls(*(yield from together(active, shadow)))
 
     def decide(self, facts: ContactFacts) -> tuple[Outcome, Outcome]:
         known = values(facts)

@@ -215,7 +215,7 @@ class Compiled:
     """
 
     version: int
-    rules: tuple[Rule, ...]
+    rules: Sequence[Rule]
     fallback: FallbackSpec
     candidates: Callable[[Mapping[str, Any], Any], Sequence[int]]
     hand_off: tuple[HandOffCondition, ...] = ()

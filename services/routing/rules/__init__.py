@@ -3,23 +3,24 @@
 Conditions are CEL over the fields of ``facts``. A value that is unknown makes a condition false, with a reason.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.routing.model import Compiled, ContactFacts, Earlier, HandOffCondition, Match, Rule, WhyNot
+from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules import hand_off
 from services.routing.rules.facts import BY_NAME, ENVIRONMENT, INTEGERS, inputs, values
 from services.routing.rules.index import Index
 from services.routing.rules.reasons import why, why_not
+from services.routing.rules.steps import Steps, at_once
 from services.routing.spec import RulesetSpec, RuleSpec
 from shared.conditions import ConditionError
 from shared.conditions.necessary import necessary
 from shared.conditions.reading import Place, fields
 from shared.contracts.envelope import Because
 
-MAX_PROBLEMS = 50  # named in one answer
-MAX_WORK = 50_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
+MAX_PROBLEMS = 50  # named in one answer; none is looked for beyond
+MAX_WORK = 40_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
 MAX_EXPLAINED = 20  # earlier rules explained; the others are counted
 
 
@@ -46,38 +47,30 @@ class RulesetError(ValueError):
 
 def compile(version: int, spec: RulesetSpec) -> Compiled:
     """Raises ``RulesetError``."""
-    return assemble(version, spec, compile_each(spec))
+    return at_once(compiling(version, spec))
 
 
-def compile_each(spec: RulesetSpec) -> Iterator[Rule | RuleProblem]:
-    """One rule at a time, so that a caller on an event loop can give way in between."""
+def compiling(version: int, spec: RulesetSpec) -> Steps[Compiled]:
+    """``compile`` in steps: a rule, then a value or a pattern of the index, at a time."""
+    made: list[Rule] = []
+    problems: list[RuleProblem] = []
     for rule in spec.rules:
         try:
-            yield _compile(rule)
+            made.append(_compile(rule))
         except ConditionError as wrong:
-            yield RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place))
-
-
-def assemble(version: int, spec: RulesetSpec, made: Iterable[Rule | RuleProblem]) -> Compiled:
-    """Put together what ``compile_each`` made. Raises ``RulesetError``."""
-    compiled: list[Rule] = []
-    problems: list[RuleProblem] = []
-    for each in made:
-        if isinstance(each, Rule):
-            compiled.append(each)
-        else:
-            problems.append(each)
-    moving: list[HandOffCondition] = []
-    for found in hand_off.compile_each(spec):
-        if isinstance(found, HandOffCondition):
-            moving.append(found)
-        else:
-            rule, wrong = found
             problems.append(RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place)))
+        yield
+        if len(problems) == MAX_PROBLEMS:
+            break
+    moving, refused = yield from hand_off.compiling(spec)
+    problems += [RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place)) for rule, wrong in refused]
     if problems:
+        while made:  # also to free a thousand rules takes long
+            made.pop()
+            yield
         raise RulesetError(tuple(problems[:MAX_PROBLEMS]))
-    index = Index([rule.asks for rule in compiled], ENVIRONMENT)
-    return Compiled(version, tuple(compiled), spec.fallback, index.candidates, tuple(moving))
+    index = yield from Index.of([rule.asks for rule in made], ENVIRONMENT)
+    return Compiled(version, made, spec.fallback, index.candidates, moving)
 
 
 def check_work(compiled: Compiled) -> None:
@@ -159,6 +152,11 @@ def match(compiled: Compiled, facts: ContactFacts) -> Match:
 
 def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:
     """Why each rule before the one that matches did not: the first ``MAX_EXPLAINED``, and a count of the others."""
+    return at_once(explaining(compiled, facts))
+
+
+def explaining(compiled: Compiled, facts: ContactFacts) -> Steps[Earlier]:
+    """``explain`` in steps: a rule at a time."""
     known = values(facts)
     activation = ENVIRONMENT.activation(known)
     said: list[WhyNot] = []
@@ -166,8 +164,10 @@ def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:
     for rule in compiled.rules:
         if rule.condition.evaluate(activation).holds:
             break
+        yield
         if len(said) < MAX_EXPLAINED:
             said.append(WhyNot(rule.spec.id, why_not(rule.spec.when, known, activation)))
+            yield
         else:
             more += 1
     return Earlier(tuple(said), more)

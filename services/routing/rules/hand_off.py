@@ -1,12 +1,13 @@
 """Hand-off rules: what they may read of what happened on a case, and the first that matches. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from services.routing.model import Assignment, Compiled, HandOffCondition, bounded
 from services.routing.model.commands import Issue
+from services.routing.rules.steps import Steps
 from services.routing.spec import HandOffRule, RulesetSpec
 from shared.conditions import ATTRIBUTES, BOOL, STRING, STRINGS, TIMESTAMP, ConditionError, Environment
 from shared.contracts.contacts import CaseActivity
@@ -71,12 +72,20 @@ class Happened:
         return cls(ISSUE_UPDATED, issue.updated_at, issue.by, issue=issue)
 
 
-def compile_each(spec: RulesetSpec) -> Iterator[HandOffCondition | tuple[HandOffRule, ConditionError]]:
+Refused: TypeAlias = tuple[HandOffRule, ConditionError]
+
+
+def compiling(spec: RulesetSpec) -> Steps[tuple[tuple[HandOffCondition, ...], list[Refused]]]:
+    """The rules, and those that cannot be used; a rule at a time."""
+    made: list[HandOffCondition] = []
+    refused: list[Refused] = []
     for rule in spec.hand_off:
         try:
-            yield HandOffCondition(rule, ENVIRONMENT.compile(rule.when))
+            made.append(HandOffCondition(rule, ENVIRONMENT.compile(rule.when)))
         except ConditionError as wrong:
-            yield rule, wrong
+            refused.append((rule, wrong))
+        yield
+    return tuple(made), refused
 
 
 def first(ruleset: Compiled, what: Happened, standing: Assignment) -> HandOffRule | None:

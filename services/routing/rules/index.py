@@ -9,10 +9,11 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import re2
 
+from services.routing.rules.steps import Steps
 from shared.conditions import ConditionError, Environment
 from shared.conditions.asked import Alternatives, Asked, Literal
 from shared.conditions.tree import Name, Node, Select, source
@@ -31,20 +32,29 @@ Lookup = Callable[[Mapping[str, Any], Any], Any]
 
 
 class Index:
-    """Made once for a ruleset. ``rows`` are the alternatives of each rule."""
+    """Made once for a ruleset."""
 
-    def __init__(self, rows: Sequence[Alternatives], environment: Environment) -> None:
-        self._rules: list[int] = []
+    def __init__(self, rules: list[int], tables: "list[_Table]") -> None:
+        """``rules`` says which rule each bit is an alternative of."""
+        self._rules, self._tables = rules, sorted(tables, key=lambda table: table.cost)
+        self._everything = (1 << len(rules)) - 1
+
+    @classmethod
+    def of(cls, rows: Sequence[Alternatives], environment: Environment) -> Steps[Self]:
+        """``rows`` are the alternatives of each rule."""
+        rules: list[int] = []
         asked: dict[Node, list[tuple[int, Asked]]] = defaultdict(list)
         for rule, alternatives in enumerate(rows):
             for each in alternatives:
-                bit = 1 << len(self._rules)
-                self._rules.append(rule)
+                bit = 1 << len(rules)
+                rules.append(rule)
                 for term, test in each.asked.items():
                     asked[term].append((bit, test))
-        self._everything = (1 << len(self._rules)) - 1
-        made = [table for term, tests in asked.items() for table in _tables(term, tests, self._everything, environment)]
-        self._tables = sorted(made, key=lambda table: table.cost)
+            yield
+        tables: list[_Table] = []
+        for term, tests in asked.items():
+            tables += yield from _tables(term, tests, (1 << len(rules)) - 1, environment)
+        return cls(rules, tables)
 
     def candidates(self, known: Mapping[str, Any], activation: Any) -> list[int]:
         """Rules that could match, in order; ``known`` has every variable, None where unknown."""
@@ -76,16 +86,23 @@ class _Table:
 
 def _tables(
     term: Node, tests: Sequence[tuple[int, Asked]], everything: int, environment: Environment
-) -> Iterable[_Table]:
+) -> Steps[list[_Table]]:
     lookup, cost = _lookup(term, environment)
+    yield
     if lookup is None:
-        return
-    yield _Table(cost, _bits(bit for bit, _ in tests), lookup, _Values(tests, everything).content)
+        return []
+    concerned = _bits(bit for bit, _ in tests)
+    yield
+    values = _Values(everything, concerned)
+    yield from values.take(tests)
+    tables = [_Table(cost, concerned, lookup, values.content)]
     searched = [(bit, test) for bit, test in tests if test.found]
     if searched:
-        search = _Search(searched, everything)
+        search = _Search(everything)
+        yield from search.take(searched)
         if search.concerned:
-            yield _Table(2, search.concerned, lookup, search.content)
+            tables.append(_Table(2, search.concerned, lookup, search.content))
+    return tables
 
 
 def _bits(bits: Iterable[int]) -> int:
@@ -133,23 +150,35 @@ def _within(path: str, keys: tuple[str, ...]) -> Lookup:
 class _Values:
     """Equality, membership, ranges and prefixes of one term."""
 
-    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
-        self._unasked = everything & ~_bits(bit for bit, _ in tests)
+    def __init__(self, everything: int, concerned: int) -> None:
+        self._everything, self._unasked = everything, everything & ~concerned
+        self._ranges = _Ranges(everything)
+
+    def take(self, tests: Sequence[tuple[int, Asked]]) -> Steps[None]:
+        everything = self._everything
         self._open = everything & ~_bits(bit for bit, test in tests if test.one_of is not None)
-        self._members = _by_rarest([(bit, test.members) for bit, test in tests if test.members])
+        yield
+        self._members = yield from _by_rarest([(bit, test.members) for bit, test in tests if test.members])
         self._no_members = everything & ~_bits(self._members.values())
-        self._prefixes = _by_key((test.prefix, bit) for bit, test in tests if test.prefix)
+        yield
+        self._prefixes = yield from _by_key((test.prefix, bit) for bit, test in tests if test.prefix)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes})
         self._no_prefix = everything & ~_bits(self._prefixes.values())
-        self._ranges = _Ranges([(bit, test) for bit, test in tests if test.ranges], everything)
+        yield
+        yield from self._ranges.take([(bit, test) for bit, test in tests if test.ranges])
         self._text = self._open & self._ranges.none & self._no_members  # with any text but for prefixes
-        equal = _by_key((_key(each), bit) for bit, test in tests for each in test.one_of or ())
-        unequal = _by_key((_key(each), bit) for bit, test in tests for each in test.none_of)
+        equal = yield from _by_key((_key(each), bit) for bit, test in tests for each in test.one_of or ())
+        unequal = yield from _by_key((_key(each), bit) for bit, test in tests for each in test.none_of)
         # What tests name is worked out here, so that a value is looked up once.
-        self._named = {
-            key: (self._open | equal.get(key, 0)) & ~unequal.get(key, 0) & self._others(key)
-            for key in (*equal, *unequal)
-        }
+        self._named: dict[Any, int] = {}
+        while equal:  # emptied the while: to free a hundred thousand at once takes long too
+            key, bits = equal.popitem()
+            self._named[key] = (self._open | bits) & ~unequal.pop(key, 0) & self._others(key)
+            yield
+        while unequal:
+            key, bits = unequal.popitem()
+            self._named[key] = self._open & ~bits & self._others(key)
+            yield
 
     def content(self, value: Any) -> int:
         if value is MISSING:
@@ -187,35 +216,44 @@ def _key(literal: Literal) -> Any:
     return _TRUTHS[bool(value)] if kind == "truth" else value
 
 
-def _by_key(pairs: Iterable[tuple[Any, int]]) -> dict[Any, int]:
-    made: dict[Any, int] = defaultdict(int)
+def _by_key(pairs: Iterable[tuple[Any, int]]) -> Steps[dict[Any, int]]:
+    made: dict[Any, int] = {}
     for each, bit in pairs:
-        made[each] |= bit
-    return dict(made)
+        made[each] = made.get(each, 0) | bit
+        yield
+    return made
 
 
-def _by_rarest(needed: Sequence[tuple[int, frozenset[str]]]) -> dict[str, int]:
+def _by_rarest(needed: Sequence[tuple[int, frozenset[str]]]) -> Steps[dict[str, int]]:
     """Each bit under one of the things it needs: the one that the fewest need."""
     count: dict[str, int] = defaultdict(int)
     for _, things in needed:
         for each in things:
             count[each] += 1
-    return _by_key((min(things, key=lambda thing: (count[thing], thing)), bit) for bit, things in needed)
+        yield
+    rarest = ((min(things, key=lambda thing: (count[thing], thing)), bit) for bit, things in needed)
+    return (yield from _by_key(rarest))
 
 
 class _Ranges:
     """Bits by where a number lies: a segment for each bound itself, and one for each gap between bounds."""
 
-    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
-        self.none = everything & ~_bits(bit for bit, _ in tests)
+    def __init__(self, everything: int) -> None:
+        self.none = everything
+
+    def take(self, tests: Sequence[tuple[int, Asked]]) -> Steps[None]:
+        self.none &= ~_bits(bit for bit, _ in tests)
+        yield
         bounds = sorted({bound[0] for _, test in tests for bound in (test.low, test.high) if bound is not None})
         self._bounds = bounds[:: len(bounds) // MAX_BOUNDS + 1]
+        yield
         turns = [0] * (2 * len(self._bounds) + 2)  # where bits come in, and go out again
         for bit, test in tests:
             first = self._segment(*test.low, inwards=1) if test.low else 0
             last = self._segment(*test.high, inwards=-1) if test.high else 2 * len(self._bounds)
             turns[first] ^= bit
             turns[last + 1] ^= bit
+            yield
         self._segments: list[int] = []
         inside = self.none
         for turn in turns[:-1]:
@@ -237,8 +275,12 @@ class _Ranges:
 class _Search:
     """Patterns that must be found in a text. Those without a text of their own, such as ``[0-9]{4}``, ask nothing."""
 
-    def __init__(self, tests: Sequence[tuple[int, Asked]], everything: int) -> None:
+    def __init__(self, everything: int) -> None:
+        self._everything = self._others = everything
         self._filter, self._bits = re2.Filter(), [0]
+        self.concerned = 0
+
+    def take(self, tests: Sequence[tuple[int, Asked]]) -> Steps[None]:
         self._filter.Add(_PROBE, _OPTIONS)
         places: dict[str, int] = {}
         room = MAX_SEARCHED
@@ -253,13 +295,15 @@ class _Search:
                 room -= len(pattern)
             if pattern in places:
                 self._bits[places[pattern]] |= bit
+            yield
         self._filter.Compile()
+        yield
         self.concerned = _bits(self._bits)
         if 0 not in (self._filter.Match(_PROBE, potential=True) or ()):
             self.concerned = 0  # beyond what RE2 can hold: never leave a rule out for that
         for always in self._filter.Match("", potential=True) or ():
             self.concerned &= ~self._bits[always]
-        self._others = everything & ~self.concerned
+        self._others = self._everything & ~self.concerned
 
     def content(self, value: Any) -> int:
         if type(value) is not str:

@@ -11,12 +11,14 @@ from enum import StrEnum
 
 from services.routing.model import Compiled, Rule
 from services.routing.rules.facts import DOMAINS
+from services.routing.rules.steps import Steps
 from shared.conditions.asked import Alternative, Alternatives, Asked
 from shared.conditions.tree import Name, Node
 
 _DOMAINS: dict[Node, Asked] = {
     Name(path): Asked(one_of=frozenset(("text", value) for value in known)) for path, known in DOMAINS.items()
 }
+COMPARED_AT_ONCE = 10  # earlier alternatives
 MAX_NAMED = 3  # rules that together leave nothing for a later one
 
 
@@ -40,17 +42,17 @@ class Finding:
 
 
 def lint(compiled: Compiled, teams: Collection[str]) -> Iterator[Finding | None]:
-    """One step a rule, in their order; None where there is nothing to say, so that a caller can give way in between."""
+    """In the order of the rules; None wherever a caller can give way."""
     earlier = _Earlier()
     for rule in compiled.rules:
-        yield _condition(rule, earlier)
+        yield (yield from _condition(rule, earlier))
         if rule.spec.then.team not in teams:
             text = f"There is no team {rule.spec.then.team} any more"
             yield Finding(rule.spec.id, Kind.UNKNOWN_TEAM, text, "Make it with PUT /v1/teams, or name another")
         earlier.add(rule)
 
 
-def _condition(rule: Rule, earlier: "_Earlier") -> Finding | None:
+def _condition(rule: Rule, earlier: "_Earlier") -> Steps[Finding | None]:
     name, tags = rule.spec.id, bool(rule.spec.then.tags)
     if not rule.asks:
         text = "It can never match: what it asks excludes itself"
@@ -66,7 +68,7 @@ def _condition(rule: Rule, earlier: "_Earlier") -> Finding | None:
         does = " and does the same" if same.spec.then == rule.spec.then else ""
         text = f"It has the condition of {same.spec.id}{does}, which comes first{keeps}"
         return Finding(name, Kind.DUPLICATE, text, "Remove one of the two", (same.spec.id,))
-    before = earlier.covering(possible)
+    before = yield from earlier.covering(possible)
     if before:
         text = f"It never decides: whatever it matches, {' or '.join(before)} matches first{keeps}"
         return Finding(name, Kind.UNREACHABLE, text, "Move it up, or remove it", before)
@@ -111,14 +113,21 @@ class _Earlier:
             if each.exact:
                 self._exact[next(iter(each.asked), None)].append((rule.spec.id, each))
 
-    def covering(self, asks: Alternatives) -> tuple[str, ...]:
+    def covering(self, asks: Alternatives) -> Steps[tuple[str, ...]]:
         """Rules of which one certainly matches where any of the alternatives holds; none where that is not certain."""
         found: dict[str, None] = {}
         for each in asks:
-            terms = (None, *each.asked)
-            covers = (name for term in terms for name, other in self._exact.get(term, ()) if each.implies(other))
-            name = next(covers, None)
+            name = yield from self._implied(each)
             if name is None:
                 return ()
             found[name] = None
         return tuple(found) if len(found) <= MAX_NAMED else ()
+
+    def _implied(self, alternative: Alternative) -> Steps[str | None]:
+        for term in (None, *alternative.asked):
+            for place, (name, other) in enumerate(self._exact.get(term, ())):
+                if alternative.implies(other):
+                    return name
+                if place % COMPARED_AT_ONCE == COMPARED_AT_ONCE - 1:
+                    yield
+        return None

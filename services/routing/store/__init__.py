@@ -1,6 +1,6 @@
 """All SQL of routing: its tables, the state of cases, the versions of the ruleset."""
 
-from services.routing.store import audit, desks, issues, rulesets, trials
+from services.routing.store import audit, desks, issues, preparing, rulesets, trials
 from services.routing.store.cases import (
     RoutingStore,
     StoredAssignment,
@@ -27,6 +27,7 @@ __all__ = [
     "issues",
     "ledger",
     "metadata",
+    "preparing",
     "rulesets",
     "trials",
 ]

@@ -1,7 +1,5 @@
 """The state of cases: load and save in bulk, and what the API reads of them."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +14,6 @@ from services.routing.model import (
     Assignment,
     Canary,
     CaseState,
-    Compiled,
     Configuration,
     ContactFacts,
     Step,
@@ -24,19 +21,18 @@ from services.routing.model import (
 )
 from services.routing.model.trials import TrialKind
 from services.routing.recent import heard
-from services.routing.spec import RulesetSpec, TeamSpec
+from services.routing.spec import TeamSpec
 from services.routing.store import issues, recent, trials
-from services.routing.store.rulesets import TEAM, active_ruleset, ruleset
+from services.routing.store.compiled import Versions
+from services.routing.store.rulesets import TEAM, active
 from shared.batch import Change, Input
 from shared.contracts.contacts import ContactReceived
 from shared.contracts.envelope import Because, Event
 from shared.contracts.words import Priority, Status
 from shared.db import Tx, from_json, to_json
 from shared.ledger import Entry
-from shared.pace import gently, let_go
+from shared.pace import gently
 from shared.resources import Configured, Snapshot
-
-COMPILED_KEPT = 16  # versions of the ruleset
 
 log = structlog.get_logger()
 
@@ -54,38 +50,25 @@ class StoredAssignment:
 class RoutingStore:
     def __init__(self) -> None:
         self.configuration = Configured(self._build)
-        self._compiled: OrderedDict[int, Compiled] = OrderedDict()
+        self.versions = Versions()
 
     async def _build(self, tx: Tx, snapshot: Snapshot) -> Configuration:
-        active = await active_ruleset(tx)
-        teams = {name: TeamSpec.model_validate(each.body) for name, each in snapshot.of(TEAM).items()}
-        compiled = await self.compiled(active.version, active.spec)
+        compiled = await self.versions.ready(tx, (await active(tx)).version)
+        teams = {name: TeamSpec.model_validate(each.body) async for name, each in gently(snapshot.of(TEAM).items())}
         canary = await self._canary(tx, trials.configured(snapshot, TrialKind.CANARY))
         shadow = trials.configured(snapshot, TrialKind.SHADOW)
+        self.versions.in_force = (compiled.version, canary.ruleset.version) if canary else (compiled.version,)
         return Configuration(snapshot.version, compiled, teams, canary, shadow.trial if shadow else None)
 
     async def _canary(self, tx: Tx, running: trials.Configured | None) -> Canary | None:
         """None also where a newer program refuses its rules: then the active version decides every case."""
-        chosen = await ruleset(tx, running.version) if running else None
-        if running is None or chosen is None:
+        if running is None:
             return None
         try:
-            return Canary(running.trial, running.share, await self.compiled(chosen.version, chosen.spec))
+            return Canary(running.trial, running.share, await self.versions.ready(tx, running.version))
         except rules.RulesetError as wrong:
-            log.error("the canary decides nothing", version=chosen.version, error=str(wrong)[:500])
+            log.error("the canary decides nothing", version=running.version, error=str(wrong)[:500])
             return None
-
-    async def compiled(self, version: int, spec: RulesetSpec) -> Compiled:
-        """A stored version ready to match; the newest used are kept. Raises ``rules.RulesetError``."""
-        found = self._compiled.get(version)
-        if found is None:
-            made = [each async for each in gently(rules.compile_each(spec))]
-            # In a thread, for the index of a thousand rules takes as long as deciding a hundred contacts.
-            found = self._compiled[version] = await asyncio.to_thread(rules.assemble, version, spec, made)
-        self._compiled.move_to_end(version)
-        while len(self._compiled) > COMPILED_KEPT:
-            await let_go(list(self._compiled.popitem(last=False)[1].rules))
-        return found
 
     async def load(self, tx: Tx, case_ids: Sequence[UUID], now: datetime) -> Mapping[UUID, CaseState]:
         configuration = await self.configuration.read(tx)

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.tables import platform_tables
 
@@ -139,7 +139,16 @@ Table(
     Column("created_at", _when, nullable=False),
     Column("activated_at", _when),
     Column("based_on", Integer),
+    Column("wanted_at", _when),  # when every replica was asked to make it ready
+    Index("ruleset_wanted", "wanted_at"),
     Index("ruleset_one_active", "state", unique=True, postgresql_where=text("state = 'active'")),
+)
+Table(
+    "replica",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seen_at", _when, nullable=False),
+    Column("ready", ARRAY(Integer), nullable=False),  # versions of the ruleset
 )
 Table(
     "ruleset_audit",

@@ -14,6 +14,7 @@ from services.routing.lab.backtest import MAX_EXAMPLES, Comparison, Past, Report
 from services.routing.lab.load import MAX_HOURS
 from services.routing.model import ContactFacts
 from services.routing.rules.facts import stored, values
+from services.routing.rules.steps import at_once
 from services.routing.spec import Expect, RulesetSpec
 from shared.db import from_json, to_json
 from tests.unit.routing.conftest import NOON, case
@@ -117,7 +118,7 @@ def test_a_stored_contact_has_the_values_that_rules_saw(found: ContactFacts) -> 
 
 
 def test_evaluate_says_what_matched_and_why_the_earlier_did_not() -> None:
-    found = lab.evaluate(AFTER, facts(number="C-2", customer={"tier": "enterprise"}))
+    found = at_once(lab.evaluating(AFTER, facts(number="C-2", customer={"tier": "enterprise"})))
     assert (found.match.team, found.match.rule) == ("sales", "r2")
     assert [(w.rule, w.because) for w in found.earlier.rules] == [("r1", "it is not tagged 'payouts'")]
 

@@ -157,8 +157,8 @@ async def test_compiled_versions_are_kept_but_not_for_ever(routing: Routing) -> 
     assert isinstance(store, RoutingStore)
     async with routing.runtime.db.transaction() as tx:
         spec = (await rulesets.active_ruleset(tx)).spec
-    first = await store.compiled(1, spec)
-    assert await store.compiled(1, spec) is first
+    first = await store.versions.compiled(1, spec)
+    assert await store.versions.compiled(1, spec) is first
     for version in range(2, 40):
-        await store.compiled(version, spec)
-    assert await store.compiled(1, spec) is not first
+        await store.versions.compiled(version, spec)
+    assert await store.versions.compiled(1, spec) is not first

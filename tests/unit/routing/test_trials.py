@@ -16,6 +16,7 @@ from services.routing.lab.canary import Seen, Standing, judge
 from services.routing.lab.shadow import MAX_EXAMPLES, MAX_FAILURES, MAX_PAIRS, Pair, ShadowReport, Tally
 from services.routing.model import Canary, CaseState, Configuration, ContactFacts, RulesetState
 from services.routing.model.trials import Enrolment, Trial, TrialKind, TrialState, place
+from services.routing.rules.steps import at_once
 from services.routing.spec import FallbackSpec, RollbackSpec, RulesetSpec, RuleSpec, TeamSpec
 from tests.bench.canaries import gone_back
 from tests.unit.routing.conftest import NOON, case, contact, event
@@ -194,7 +195,7 @@ def facts(channel: str = "email", **more: Any) -> ContactFacts:
 
 
 def test_a_shadow_counts_where_it_differs_by_team_and_rule_with_examples() -> None:
-    tally = Tally.of(Pair(ACTIVE, TRIED), ShadowReport())
+    tally = Tally.of(at_once(Pair.of(ACTIVE, TRIED)), ShadowReport())
     for number in range(10):
         tally.compare(case(number), facts("email" if number < 6 else "phone", number=f"C-{number}"))
     report = tally.report()
@@ -215,7 +216,7 @@ def test_priority_tags_and_needs_differ_too() -> None:
         ({"priority": "urgent"}, "priority_changed"), ({"tags": ["vip"]}, "tags_changed"),
         ({"skills": ["tills"]}, "needs_changed"), ({"language": "de"}, "needs_changed"), ({}, None),
     ):  # fmt: skip
-        tally = Tally.of(Pair(one(), one(**then)), ShadowReport())
+        tally = Tally.of(at_once(Pair.of(one(), one(**then))), ShadowReport())
         tally.compare(case(1), facts())
         report = tally.report()
         found = {
@@ -229,7 +230,7 @@ def test_priority_tags_and_needs_differ_too() -> None:
 
 @given(st.lists(st.sampled_from(["email", "phone", "chat", "web"]), max_size=12), st.integers(0, 12))
 def test_counting_goes_on_from_a_stored_report_as_if_it_had_never_stopped(channels: list[str], cut: int) -> None:
-    pair = Pair(ACTIVE, TRIED)
+    pair = at_once(Pair.of(ACTIVE, TRIED))
 
     def count(before: ShadowReport, part: list[tuple[int, str]]) -> ShadowReport:
         tally = Tally.of(pair, ShadowReport.model_validate_json(before.model_dump_json()))
@@ -263,7 +264,7 @@ def test_a_shadow_that_fails_is_counted_and_ends_nothing() -> None:
 def test_a_report_is_bounded_whatever_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shadow, "MAX_PAIRS", 2)
     tried = compiled(4, *((f"contact.channel == '{name}'", f"team-{name}") for name in ("email", "phone", "chat")))
-    tally = Tally.of(Pair(ACTIVE, tried), ShadowReport())
+    tally = Tally.of(at_once(Pair.of(ACTIVE, tried)), ShadowReport())
     for number, channel in enumerate(["email", "phone", "chat", "email", "chat"]):
         tally.compare(case(number), facts(channel))
     report = tally.report()

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header
+from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from pydantic import ValidationError
 
 from shared.auth import Keys, Principal
@@ -91,6 +91,7 @@ WRITE, READ = {"Authorization": "Bearer config:write"}, {"Authorization": "Beare
         (b'{"label": "\\ud800"}', 422, "surrogate"),
         (b'{"label": ' + b"9" * 30 + b"}", 422, "beyond 64 bits"),
         (b'{"label": "a", "inner": ' + b'{"a":' * 60 + b"1" + b"}" * 60 + b"}", 422, "nested"),
+        (b"{" + b",".join(b'"f%d":1' % n for n in range(1_001)) + b"}", 422, "1001 fields are more than there are"),
         (b'{"label": "' + b"a" * 20_000 + b'"}', 413, "more than 10000 bytes"),
     ],
 )
@@ -102,6 +103,19 @@ async def test_bad_bodies_are_problems_that_say_what_to_do(
     assert answer.headers["content-type"] == "application/problem+json"
     assert says in answer.text
     assert {"type", "title", "status", "detail"} <= answer.json().keys()
+
+
+async def test_the_limit_of_a_path_holds_for_those_below_it() -> None:
+    below = FastAPI()
+
+    @below.post("/v1/things/{number}/try")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    gate = Gate(below, Ids(SystemClock()), {"": 1_000, "/v1/things": 100})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://test") as client:
+        answers = [await client.post("/v1/things/7/try", content=b"a" * size) for size in (100, 101)]
+    assert [answer.status_code for answer in answers] == [200, 413]
 
 
 async def test_a_streamed_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:
