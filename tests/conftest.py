@@ -12,13 +12,23 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from deploy.kafka.local import LocalKafka, LocalKafkaError
 from shared.embedded import EmbeddedPostgres
 
+# Processes crash in tests, the machine never does: what is not flushed to the disk is not lost.
+UNFLUSHED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (``-n``): what stands on the same running Tocsin stays with one, else each file does."""
+    for item in items:
+        shared = "stack" if "stack" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of this session's own."""
     folder = Path(tempfile.mkdtemp(prefix="tocsin-test-"))
     folder.chmod(0o711)  # Postgres runs as another user where we are root
-    server = EmbeddedPostgres(folder)
+    server = EmbeddedPostgres(folder, **UNFLUSHED)
     server.start()
     yield server
     server.stop()

@@ -1,6 +1,6 @@
 """The stacks that the stories run on, what their processes said when one fails, and the figures they measured."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from tests.e2e import scene
 from tests.e2e.client import Client
 from tests.e2e.stack import KINDS, Stack
 
-MEASURED = pytest.StashKey[list[str]]()
+MEASURED = "measured"
 
 
 @pytest.fixture(scope="session", params=list(KINDS))
@@ -26,14 +26,15 @@ def tocsin(stack: Stack) -> Client:
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> list[str]:
-    """Lines that a test adds are printed at the end of the run."""
-    lines: list[str] = request.config.stash.setdefault(MEASURED, [])
-    return lines
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says a line that is printed at the end of the run."""
+    return lambda line: request.node.user_properties.append((MEASURED, line))
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if lines := config.stash.get(MEASURED, []):
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    told = (report for reports in terminalreporter.stats.values() for report in reports)
+    properties = (each for report in told if getattr(report, "when", "") == "call" for each in report.user_properties)
+    if lines := [line for name, line in properties if name == MEASURED]:
         terminalreporter.section("measured")
         for line in lines:
             terminalreporter.line(line)

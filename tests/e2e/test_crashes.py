@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -36,9 +36,11 @@ def embedded() -> Iterator[Stack]:
 
 
 @pytest.mark.timeout(300)
-def test_nothing_is_lost_or_doubled_when_parts_are_killed_under_load(apart: Apart, measured: list[str]) -> None:
+def test_nothing_is_lost_or_doubled_when_parts_are_killed_under_load(
+    apart: Apart, measured: Callable[[str], None]
+) -> None:
     _, verdict = crash(apart, ALL_PARTS_IN_THREE_ROUNDS)
-    measured.append(f"crash test: {verdict.counts}")
+    measured(f"crash test: {verdict.counts}")
     assert not verdict.wrong, "\n".join(verdict.wrong[:20])
 
 

@@ -1,6 +1,6 @@
 """A provider in trouble: a short run of ``python -m tests.chaos.providers``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,8 +16,10 @@ def impatient() -> Iterator[Embedded]:
         yield stack
 
 
-def test_every_page_reaches_somebody_while_slack_fails_in_every_way(impatient: Embedded, measured: list[str]) -> None:
+def test_every_page_reaches_somebody_while_slack_fails_in_every_way(
+    impatient: Embedded, measured: Callable[[str], None]
+) -> None:
     verdict = storm(impatient, SHORT)
-    measured.append(f"Slack in trouble: {verdict.counts}")
+    measured(f"Slack in trouble: {verdict.counts}")
     assert not verdict.wrong, "\n".join(verdict.wrong[:20])
     assert verdict.counts["posted and not answered"] > 0, "the weather was fair"

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from urllib.parse import urlencode
 
@@ -71,7 +72,7 @@ def cases(tocsin: Client) -> dict[str, JSON]:
 
 
 def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_ends_it(
-    stack: Stack, tocsin: Client, cases: dict[str, JSON], measured: list[str]
+    stack: Stack, tocsin: Client, cases: dict[str, JSON], measured: Callable[[str], None]
 ) -> None:
     numbers = {way: case["case_number"] for way, case in cases.items()}
     first = {}
@@ -80,7 +81,7 @@ def test_a_broken_promise_is_told_until_somebody_acknowledges_and_a_late_reply_e
         assert scene.at(clock["due_at"]) - scene.at(clock["started_at"]) == scene.PROMISE
         first[way] = until(lambda n=numbers[way]: told(stack.sinks.slack(), n), SOON_S, f"Slack is told of {way}")[0]
         tells_everything(first[way], numbers[way], team)
-        measured.append(f"{stack.name}: Slack told {never_early(first[way], clock):.0f} ms after the deadline")
+        measured(f"{stack.name}: Slack told {never_early(first[way], clock):.0f} ms after the deadline")
 
     assert press(tocsin, first["slack"], secret="another").status_code in (401, 403)
     assert scene.the_page(tocsin, cases["slack"]["case_id"])["state"] == "open"

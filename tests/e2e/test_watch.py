@@ -1,7 +1,7 @@
 """The watcher beside a real Tocsin: it sees pages come, says where they hang, and by its own way who should know."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,11 @@ def watched(stack: Stack, tmp_path: Path) -> Iterator[Watched]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("stack", ["embedded"], indirect=True)
 def test_a_frozen_tocsin_is_told_past_it_and_its_recovery_too(
-    stack: Stack, tocsin: Client, watched: Watched, measured: list[str]
+    stack: Stack, tocsin: Client, watched: Watched, measured: Callable[[str], None]
 ) -> None:
     until(lambda: watched.pings() > 0, SOON_S, f"the dead-man's switch hears of a success\n{watched.program.tail()}")
     assert watched.calls() == []
-    measured.append(f"watcher, {stack.name}: age of a page {watched.metric('age_seconds_sum'):.2f} s")
+    measured(f"watcher, {stack.name}: age of a page {watched.metric('age_seconds_sum'):.2f} s")
     hop, frozen = "accepted", stack.program("tocsin")
     frozen.freeze()
     pings = watched.pings()

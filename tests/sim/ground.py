@@ -1,6 +1,6 @@
 """What a run stands on: one Postgres a session, and in it a database of its own for each run, from a template.
 
-``fsync`` is off, here alone: processes crash in these runs, the machine never does.
+``fsync`` is off: processes crash in these runs, the machine never does.
 """
 
 import shutil
@@ -12,12 +12,11 @@ from pathlib import Path
 import asyncpg
 
 from shared.embedded import EmbeddedPostgres
+from tests.conftest import UNFLUSHED
 
 TEMPLATE = "template_sim"
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
+    **UNFLUSHED,
     "autovacuum": "off",
     "deadlock_timeout": "100ms",  # a deadlock is a finding: let it be found soon
     "wal_level": "minimal",

@@ -25,6 +25,7 @@ from shared.log import Log
 from shared.runtime import Runtime
 from shared.sealing import Seal
 from shared.settings import Settings
+from tests.conftest import UNFLUSHED
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 CARD = "4111 1111 1111 1111"
@@ -115,7 +116,7 @@ class Intake:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("intake"))
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("intake"), **UNFLUSHED)
     yield server.start()
     server.stop()
 

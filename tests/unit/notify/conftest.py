@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from shared.embedded import EmbeddedPostgres
+from tests.conftest import UNFLUSHED
 from tests.stand_ins.slack import Slack
 from tests.stand_ins.smtp import Mail
 from tests.unit.notify.running import Running
@@ -10,7 +11,7 @@ from tests.unit.notify.running import Running
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("notify"))
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("notify"), **UNFLUSHED)
     yield postgres.start()
     postgres.stop()
 

@@ -24,6 +24,7 @@ from shared.ids import Ids
 from shared.log import Log
 from shared.runtime import Runtime
 from shared.settings import Settings
+from tests.conftest import UNFLUSHED
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 
@@ -72,7 +73,7 @@ class Routing:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("routing"))
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("routing"), **UNFLUSHED)
     yield server.start()
     server.stop()
 
