@@ -110,6 +110,10 @@ class Tx:
                 raise
         return self._raw.driver_connection
 
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._connection.close()
+
     async def table(self, sql: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """What a person asks, as it is written: names of columns, and up to ``limit`` rows."""
         result = await self._connection.exec_driver_sql(sql)
@@ -174,7 +178,7 @@ class Database:
             connect_args=self._connect,
         )
         self._alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._spare: list[AsyncConnection] = []  # for readings: to take one from the pool costs more than most readings
+        self._spare: list[Tx] = []  # for readings: to take one from the pool costs more than most readings
 
     @property
     def url(self) -> str:
@@ -199,21 +203,20 @@ class Database:
     async def reading(self) -> AsyncIterator[Tx]:
         """Statements that only read, each on its own: without the way there and back that a transaction costs."""
         await points.reach("db.begin")
-        connection = self._spare.pop() if self._spare else await self._alone.connect()
+        tx = self._spare.pop() if self._spare else Tx(await self._alone.connect(), self._seal, alone=True)
         try:
-            yield Tx(connection, self._seal, alone=True)
+            yield tx
         except BaseException:
-            await connection.close()
+            await tx.close()
             raise
         if len(self._spare) < SPARE:
-            self._spare.append(connection)
+            self._spare.append(tx)
         else:
-            await connection.close()
+            await tx.close()
 
     async def close(self) -> None:
-        for connection in self._spare:
-            await connection.close()
-        self._spare.clear()
+        while self._spare:
+            await self._spare.pop().close()
         await self.engine.dispose()
 
 

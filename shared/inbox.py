@@ -14,7 +14,7 @@ async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> se
     A pair that another transaction is claiming waits for its end.
     """
     ordered = sorted(dict(events).items())
-    found = await tx.rows(
+    found = await tx.records(
         "INSERT INTO inbox (event_id, topic, claimed_at) SELECT event_id, topic, :now FROM"
         " unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[])) AS n (event_id, topic)"
         " ON CONFLICT DO NOTHING RETURNING event_id",
@@ -22,7 +22,7 @@ async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> se
         topics=[topic for _, topic in ordered],
         now=now,
     )
-    return {row.event_id for row in found}
+    return {event_id for (event_id,) in found}
 
 
 async def advance(tx: Tx, positions: Positions) -> None:

@@ -118,28 +118,26 @@ class PostgresConsumer:
             await self._follow(await self._leases.renew(self._clock.now()))
         if not self._epochs:
             return []
-        async with transaction(self._db) as tx:
-            heads = await tx.rows(
+        async with available(), self._db.reading() as tx:
+            heads = await tx.records(
                 "SELECT topic, partition, first_position, next_position FROM head"
                 " WHERE topic = ANY(CAST(:topics AS text[])) AND partition = ANY(CAST(:partitions AS int[]))"
                 " ORDER BY topic, partition",
                 topics=self._topics,
                 partitions=sorted(self._epochs),
             )
-            starts = {
-                (h.topic, h.partition): max(self._positions[h.topic, h.partition], h.first_position) for h in heads
-            }
-            waiting = {(h.topic, h.partition): h.next_position - starts[h.topic, h.partition] for h in heads}
+            starts = {(topic, number): max(self._positions[topic, number], first) for topic, number, first, _ in heads}
+            waiting = {(topic, number): following - starts[topic, number] for topic, number, _, following in heads}
             self._turn += 1
             turns = fair(waiting, limit, self._turn)
             rows = await self._fetch(tx, starts, turns) if turns else []
-        records = [Received(r.topic, r.partition, r.position, r.key, unpack(r.headers), r.body) for r in rows]
+        records = [Received(row[0], row[1], row[2], row[3], unpack(row[4]), row[5]) for row in rows]
         for each in records:
             self._positions[each.topic, each.partition] = each.position + 1
         return records
 
     async def _fetch(self, tx: Tx, starts: Positions, counts: Mapping[TopicPartition, int]) -> Sequence[Any]:
-        return await tx.rows(
+        return await tx.records(
             "SELECT topic, partition, position, key, headers, body FROM ("
             " SELECT p.turn, r.*, sum(octet_length(r.body)) OVER (ORDER BY p.turn, r.position) - octet_length(r.body)"
             " AS before FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:starts AS bigint[]),"
