@@ -71,18 +71,18 @@ async def counts_of(tx: Tx, of: UUID) -> tuple[int, int]:
 
 async def cases(tx: Tx, status: str | None, customer: Sequence[str], before: int | None, limit: int) -> Rows:
     """Cases by number, newest first. ``customer``: any spelling of an id, address or number; empty for all."""
-    wanted = ["(CAST(:before AS bigint) IS NULL OR number < :before)"]
+    wanted, bound = ["true"], dict[str, Any](limit=limit)
+    if before is not None:
+        wanted.append("number < :before")
+        bound["before"] = before
     if status:
         wanted.append("status = :status")
+        bound["status"] = status
     if customer:
         # each arm of the union has its own index; an OR over three columns has none
         columns = ("customer_id", "customer_email", "customer_phone")
         arms = (f"SELECT id FROM case_file WHERE {column} = ANY(CAST(:who AS text[]))" for column in columns)
         wanted.append(f"id IN ({' UNION '.join(arms)})")
-    bound: dict[str, Any] = {"before": before, "limit": limit}
-    if status:
-        bound["status"] = status
-    if customer:
         bound["who"] = list(customer)
     return await tx.rows(
         f"SELECT * FROM case_file WHERE {' AND '.join(wanted)} ORDER BY number DESC LIMIT :limit", **bound

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from services.notify.model import Clock, Page
 from services.notify.store.cases import PAGE_COLUMNS, clock_of, page_of
+from shared.contracts.words import PageState
 from shared.db import Tx
 from shared.ledger import Entry
 
@@ -38,18 +39,25 @@ class StoredPage:
 
 
 async def pages(tx: Tx, state: str | None, case_id: UUID | None, after: After | None, limit: int) -> list[StoredPage]:
+    """Newest first. Only the conditions that are asked for are written, so that each finds its index."""
+    conditions, asked = ["true"], dict[str, Any]()
+    if state is not None:
+        conditions.append("p.state = :state")
+        asked["state"] = state
+        if state != PageState.RESOLVED:
+            conditions.append("p.state <> 'resolved'")  # the index of pages that stand, whatever the state is
+    if case_id is not None:
+        conditions.append("p.case_id = :case_id")
+        asked["case_id"] = case_id
+    if after is not None:
+        conditions.append("(p.opened_at, p.id) < (:at, CAST(:id AS uuid))")
+        asked |= {"at": after[0], "id": after[1]}
     rows = await tx.rows(
         f"SELECT {PAGE_COLUMNS}, f.summary ->> 'number' AS case_number FROM page p"
-        " LEFT JOIN case_facts f ON f.case_id = p.case_id"
-        " WHERE (CAST(:state AS text) IS NULL OR p.state = :state)"
-        " AND (CAST(:case_id AS uuid) IS NULL OR p.case_id = :case_id)"
-        " AND (CAST(:at AS timestamptz) IS NULL OR (p.opened_at, p.id) < (:at, CAST(:id AS uuid)))"
+        f" LEFT JOIN case_facts f ON f.case_id = p.case_id WHERE {' AND '.join(conditions)}"
         " ORDER BY p.opened_at DESC, p.id DESC LIMIT :limit",
-        state=state,
-        case_id=case_id,
-        at=after[0] if after else None,
-        id=after[1] if after else None,
         limit=limit,
+        **asked,
     )
     return [_stored(row) for row in rows]
 
@@ -116,6 +124,10 @@ _FILTERS = {
     "until": "d.created_at < :until",
 }
 
+# What a state that is shown is stored as, in the words of an index: the few that are not finished, or failed.
+_STORED = dict.fromkeys(("queued", "held", "unknown"), "d.state IN ('queued', 'held', 'unknown')")
+_STORED["failed"] = "d.state = 'failed'"
+
 
 async def deliveries(
     tx: Tx, now: datetime, limit: int, search: Search = Search(), after: After | None = None
@@ -126,6 +138,8 @@ async def deliveries(
     if after:
         conditions.append("(d.created_at, d.id) < (:at, CAST(:id AS uuid))")
         asked |= {"at": after[0], "id": after[1]}
+    if search.state is not None:
+        conditions.append(_STORED.get(search.state, "d.state = :state"))
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return await tx.rows(
         f"SELECT d.*, a.ahead FROM ({_DELIVERY}{where} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit) d"

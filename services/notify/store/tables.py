@@ -169,6 +169,7 @@ delivery = Table(
     Index("delivery_created", "created_at", "id"),
     Index("delivery_case", "case_id", "created_at", "id"),
     Index("delivery_target", "target", "created_at", "id"),
+    Index("delivery_failed", "created_at", "id", postgresql_where=text("state = 'failed'")),
     Index("delivery_due", "lane", "rank_at", "id", postgresql_where=_unfinished),
     Index(
         "delivery_case_busy",

@@ -163,7 +163,7 @@ async def ping_pong(tx: Tx, least: int, most: int = SHOWN) -> list[Held]:
     """Open cases that came right back ``least`` times or more, oldest first."""
     rows = await tx.rows(
         "SELECT a.case_id, k.number, a.team, coalesce(a.person, '') AS person, a.assigned_at FROM assignment a"
-        " LEFT JOIN contact k ON k.case_id = a.case_id WHERE a.active AND a.returns >= :least"
+        " LEFT JOIN contact k ON k.case_id = a.case_id WHERE a.active AND a.returns > 0 AND a.returns >= :least"
         " ORDER BY a.assigned_at, a.case_id LIMIT :most",
         least=least,
         most=most,

@@ -43,6 +43,7 @@ Table(
     Column("returns", Integer, nullable=False, server_default="0"),
     Column("fallen", JSONB, nullable=False, server_default="[]"),
     Index("assignment_waiting", "team", "assigned_at", "case_id", postgresql_where=text("waiting")),
+    Index("assignment_bouncing", "assigned_at", "case_id", postgresql_where=text("active AND returns > 0")),
     Index("assignment_person", "team", "person", postgresql_where=text("active AND person IS NOT NULL")),
 )
 Table(

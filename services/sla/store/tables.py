@@ -88,6 +88,7 @@ clock = Table(
     Index("clock_team", "team", "started_at", "id"),
     Index("clock_calendar", "calendar", "case_id", postgresql_where=text("ended_at IS NULL")),
     Index("clock_due", "due_at", "id", postgresql_where=text("ended_at IS NULL AND due_at IS NOT NULL")),
+    Index("clock_team_due", "team", "due_at", "id", postgresql_where=text("ended_at IS NULL")),
     # What a timer changes is in no index, so that it writes one row where it stands.
     info={"storage": {"fillfactor": 75}},
 )

@@ -1,0 +1,99 @@
+"""Lists that people ask all day long are read by an index, however much is stored: asked of the planner itself."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import MetaData, text
+
+from services.intake.store import metadata as intake_tables
+from services.intake.store import reads as intake
+from services.notify.store import metadata as notify_tables
+from services.notify.store import reads as notify
+from services.routing.store import desks
+from services.routing.store import metadata as routing_tables
+from services.sla.store import metadata as sla_tables
+from services.sla.store import reads as sla
+from shared.clock import SystemClock
+from shared.contracts.words import ClockState
+from shared.db import Database, Tx
+
+SERVICES: dict[str, MetaData] = {
+    "intake": intake_tables,
+    "routing": routing_tables,
+    "sla": sla_tables,
+    "notify": notify_tables,
+}
+NOW, CASE = SystemClock().now(), UUID(int=1)
+
+
+class Planned:
+    """Stands in for a transaction: asks how a statement would be done, and gives no rows."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.plan = ""
+
+    async def rows(self, sql: str, **parameters: Any) -> Sequence[Any]:
+        # No table is scanned where an index answers, and no list is sorted that an index has in order; a plan may not
+        # look at the values asked for, as it may not when it is kept.
+        for setting in ("enable_seqscan = off", "enable_sort = off", "plan_cache_mode = force_generic_plan"):
+            await self._tx.run(f"SET LOCAL {setting}")
+        self.plan = "\n".join(line for (line,) in await self._tx.rows(f"EXPLAIN {sql}", **parameters))
+        return []
+
+    records = rows
+
+
+@pytest.fixture
+async def databases(database_url: str) -> AsyncIterator[dict[str, Database]]:
+    made = {name: Database(database_url, name) for name in SERVICES}
+    for name, db in made.items():
+        async with db.engine.begin() as connection:
+            await connection.execute(text(f"CREATE SCHEMA {name}"))
+            await connection.run_sync(SERVICES[name].create_all)
+    yield made
+    for db in made.values():
+        await db.close()
+
+
+LISTS: dict[str, tuple[str, Callable[[Any], Awaitable[Any]], str]] = {
+    "cases after a cursor": ("intake", lambda tx: intake.cases(tx, None, (), 5_000, 51), "case_file_number_key"),
+    "cases by status": ("intake", lambda tx: intake.cases(tx, "open", (), None, 51), "case_file_status"),
+    "cases that bounce": ("routing", lambda tx: desks.ping_pong(tx, 3), "assignment_bouncing"),
+    "clocks at risk": ("sla", lambda tx: sla.listed(tx, sla.Wanted(by_due=True)), "clock_due"),
+    "clocks at risk in a team": (
+        "sla",
+        lambda tx: sla.listed(tx, sla.Wanted(by_due=True, team="payments", state=ClockState.RUNNING)),
+        "clock_team_due",
+    ),
+    "pages": ("notify", lambda tx: notify.pages(tx, None, None, (NOW, CASE), 51), "page_opened"),
+    "open pages": ("notify", lambda tx: notify.pages(tx, "open", None, None, 51), "page_live"),
+    "deliveries": ("notify", lambda tx: notify.deliveries(tx, NOW, 51, after=(NOW, CASE)), "delivery_created"),
+    "deliveries that failed": (
+        "notify",
+        lambda tx: notify.deliveries(tx, NOW, 51, notify.Search(state="failed")),
+        "delivery_failed",
+    ),
+}
+
+
+async def test_each_list_finds_its_index(databases: dict[str, Database]) -> None:
+    for name, (service, ask, index) in LISTS.items():
+        async with databases[service].transaction() as tx:
+            planned = Planned(tx)
+            if index == "clock_team_due":
+                await tx.run("DROP INDEX clock_due")  # as good where nothing is stored
+            await ask(planned)
+        assert index in planned.plan, f"{name}:\n{planned.plan}"
+
+
+@pytest.mark.parametrize("state", ["queued", "held", "unknown"])
+async def test_what_is_not_sent_is_found_among_what_is_not_finished(databases: dict[str, Database], state: str) -> None:
+    """However long the log of deliveries is: the index of those that are busy holds no other."""
+    async with databases["notify"].transaction() as tx:
+        planned = Planned(tx)
+        await tx.run("DROP INDEX delivery_created, delivery_case, delivery_target")
+        await notify.deliveries(planned, NOW, 51, notify.Search(state=state))  # type: ignore[arg-type]
+    assert any(each in planned.plan for each in ("delivery_due", "delivery_case_busy")), planned.plan
