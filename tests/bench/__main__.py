@@ -29,6 +29,9 @@ PARTS = {
     "pipeline": ["tests.bench.pipeline"],
     "notify": ["tests.bench.notify"],
     "storm": ["tests.bench.storm", "--kafka"],
+    "history": ["tests.bench.history"],
+    "replicas": ["tests.bench.replicas"],
+    "recovery": ["tests.bench.recovery"],
 }
 
 
