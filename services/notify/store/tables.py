@@ -24,6 +24,7 @@ platform_tables(metadata)
 
 _when = DateTime(timezone=True)
 _unfinished = text("state IN ('queued', 'held', 'unknown')")
+_troubled = text("state <> 'resolved' AND (troubles <> '[]' OR state = 'exhausted')")
 _busy = text("state IN ('queued', 'held', 'unknown') OR token IS NOT NULL")
 
 case_facts = Table(
@@ -103,7 +104,8 @@ page = Table(
     Column("entries", Integer, nullable=False),
     UniqueConstraint("case_id", "number", name="page_case_number"),
     Index("page_opened", "opened_at", "id"),
-    Index("page_live", "opened_at", "id", postgresql_where=text("state <> 'resolved'")),
+    Index("page_live", "state", "opened_at", "id", postgresql_where=text("state <> 'resolved'")),
+    Index("page_troubled", "opened_at", "id", postgresql_where=_troubled),
 )
 
 page_clock = Table(

@@ -1,4 +1,4 @@
-"""Lists that people ask all day long are read by an index, however much is stored: asked of the planner itself."""
+"""What is asked all day long is found by an index, however much is stored: asked of the planner itself."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -15,7 +15,9 @@ from services.routing.store import desks
 from services.routing.store import metadata as routing_tables
 from services.sla.store import metadata as sla_tables
 from services.sla.store import reads as sla
+from shared import timers
 from shared.clock import SystemClock
+from shared.contracts.decision import CancelTimer
 from shared.contracts.words import ClockState
 from shared.db import Database, Tx
 
@@ -43,7 +45,7 @@ class Planned:
         self.plan = "\n".join(line for (line,) in await self._tx.rows(f"EXPLAIN {sql}", **parameters))
         return []
 
-    records = rows
+    records = send = rows
 
 
 @pytest.fixture
@@ -70,6 +72,7 @@ LISTS: dict[str, tuple[str, Callable[[Any], Awaitable[Any]], str]] = {
     ),
     "pages": ("notify", lambda tx: notify.pages(tx, None, None, (NOW, CASE), 51), "page_opened"),
     "open pages": ("notify", lambda tx: notify.pages(tx, "open", None, None, 51), "page_live"),
+    "pages that could not tell everybody": ("notify", notify.troubled, "page_troubled"),
     "deliveries": ("notify", lambda tx: notify.deliveries(tx, NOW, 51, after=(NOW, CASE)), "delivery_created"),
     "deliveries that failed": (
         "notify",
@@ -97,3 +100,11 @@ async def test_what_is_not_sent_is_found_among_what_is_not_finished(databases: d
         await tx.run("DROP INDEX delivery_created, delivery_case, delivery_target")
         await notify.deliveries(planned, NOW, 51, notify.Search(state=state))  # type: ignore[arg-type]
     assert any(each in planned.plan for each in ("delivery_due", "delivery_case_busy")), planned.plan
+
+
+@pytest.mark.parametrize("step", [None, "breach"])
+async def test_a_timer_that_goes_is_found_among_a_million(databases: dict[str, Database], step: str | None) -> None:
+    async with databases["sla"].transaction() as tx:
+        planned = Planned(tx)
+        await timers.write(planned, [(CASE, CancelTimer(CASE, step))], 8)  # type: ignore[arg-type]
+    assert "timer_pkey" in planned.plan and "Seq Scan on timer" not in planned.plan, planned.plan
