@@ -175,7 +175,8 @@ class Claiming:
         decisions: list[Decision[CaseState]] = await work.apply(inputs) if inputs else []
         found: dict[int, list[Taken]] = {}
         for (bundle, member), decision in zip(chosen, decisions, strict=False):  # those that wait come after
-            if decision.state.deliveries[member.delivery_id].token == member.token:
+            delivery = decision.state.deliveries.get(member.delivery_id)  # none: sent since, and of a page that is over
+            if delivery is not None and delivery.token == member.token:
                 found.setdefault(id(bundle), []).append((member, decision.state))
         return [(bundle, found.get(id(bundle), [])) for bundle in planned.bundles]
 

@@ -166,8 +166,8 @@ class Sending:
             return 0.0
         while not self._answered.empty() and len(answers) < MAX_RECORDS:
             answers.append(self._answered.get_nowait())
-        await points.reach("send.record")
         try:
+            await points.reach("send.record")
             await self._record(answers)
         finally:
             for claimed, _ in answers:

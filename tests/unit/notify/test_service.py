@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import icalendar
 import pytest
 
+from services.notify.senders.claiming import Claiming, choose
 from shared import resources
 from shared.contracts.clocks import ClockWithdrawn
 from shared.contracts.contacts import CustomerErased
@@ -57,6 +58,23 @@ async def test_nobody_is_told_twice_when_two_replicas_send(
     await asyncio.gather(notify.pump(), other.pump(), notify.pump(), other.pump())
     await notify.pump()
     assert len(mail.inbox) == len({m["headers"]["message-id"] for m in mail.inbox}) == 12
+    await other.stop()
+
+
+async def test_what_another_replica_sent_since_it_was_chosen_is_not_claimed_though_its_page_is_over(
+    notify: Running, embedded: str, slack: Slack, mail: Mail
+) -> None:
+    await notify.tell(breached())
+    async with notify.runtime.db.reading() as tx:
+        chosen = await choose(tx, notify.clock.now(), 8, [], "", 0)
+    other = await Running.join(embedded, slack, mail, notify.clock.now())
+    await other.pump()
+    await notify.tell(met(minutes(1)))
+    await notify.tell(breached(clock_id=derived("the next one")))
+    assert [each["state"] for each in (await notify.ok("GET", "/v1/pages"))["items"]] == ["open", "resolved"]
+    notify.clock.advance(timedelta(seconds=10))  # its channel has room again
+    async with notify.runtime.unit() as work:
+        assert await Claiming(work, "key", notify.runtime.settings).claim(chosen) == []
     await other.stop()
 
 
