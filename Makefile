@@ -57,8 +57,8 @@ chaos: $(READY) needs-java ## every fault under load, and judge; MINUTES=30, or 
 providers: $(READY) ## ten minutes in which Slack fails in every way: every page still reaches somebody; ARGS="--minutes 2 --seed 7"
 	$(BIN)/python -m tests.chaos.providers $(ARGS)
 
-sim: $(READY) ## all services stepped by a seed, every fault between them, and judged; SEED=1 RUNS=50 STEPS=200
-	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim --seed $(or $(SEED),1) --runs $(or $(RUNS),$(if $(SEED),1,50)) --steps $(or $(STEPS),200) $(ARGS)
+sim: $(READY) ## all services stepped by a seed, every fault between them, and judged; SEED=1 RUNS=50 STEPS=200 JOBS=2
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.sim --seed $(or $(SEED),1) --runs $(or $(RUNS),$(if $(SEED),1,50)) --steps $(or $(STEPS),200) --jobs $(or $(JOBS),2) $(ARGS)
 
 sim-bugs: $(READY) ## known bugs are planted, and the simulator has to find each
 	PYTHONHASHSEED=0 $(BIN)/pytest tests/sim/planting.py $(ARGS)

@@ -15,6 +15,7 @@ from tests.sim.wiring import MEMBERS
 from tests.sim.world import World
 
 T = TypeVar("T")
+BOOKS = ("inbox", "inbox_forgotten", "progress", "lease")
 POOL = 40  # connections at most
 
 
@@ -30,6 +31,14 @@ async def all_holds(world: World) -> None:
 
 async def _rows(world: World, service: str, sql: str, **parameters: Any) -> Sequence[Any]:
     return await world.look(f"SET search_path = {service}", sql, *parameters.values())
+
+
+async def tables(world: World, service: str) -> dict[str, str]:
+    """What a service knows, table by table, but for what it read and who does what."""
+    names = sorted(each.name for each in MEMBERS[service].service().metadata.tables.values() if each.name not in BOOKS)
+    digest = "md5(coalesce(string_agg(CAST(t AS text), '|' ORDER BY CAST(t AS text)), ''))"
+    sql = " UNION ALL ".join(f"SELECT '{name}' AS name, {digest} AS rows FROM {name} t" for name in names)
+    return {each.name: each.rows for each in await _rows(world, service, sql)}
 
 
 async def _nothing_waits(world: World) -> None:

@@ -14,7 +14,7 @@ from tests.sim.model import Posted, Violation
 from tests.sim.world import World
 
 THREADS = (12, 3)  # conversations under way at the same time: many seeds have few, where all meets
-KINDS = ("payments", "cards", "other")
+KINDS = ("payments", "cards", "payments", "other")
 FINE = (404, 409, 412, 422, 429)  # refusals that change nothing
 
 
@@ -31,15 +31,19 @@ class Asked:
     key: str | None = None
 
 
-def choose(chance: random.Random, world: World) -> tuple[str, ...]:
-    """What somebody asks next, and its symbolic arguments."""
+def choose(chance: random.Random, world: World, leaning: str = "", what: str = "") -> tuple[str, ...]:
+    """What somebody asks next, and its symbolic arguments; more contacts, or more answers, where leaning so."""
     newest = world.model.newest()
     few = world.seed % 2
     thread = str(max(1, newest - int(chance.triangular(0, THREADS[few], 0))))
-    new = str(newest + 1) if chance.random() < (0.4, 0.15)[few] else thread
+    if leaning == "answers" and chance.random() < 0.7:
+        thread = str(chance.choice(world.model.unanswered() or [thread]))
+    new = str(newest + 1) if chance.random() < (0.5, 0.3)[few] else thread
     thread = new if chance.random() < 0.05 else thread
-    late = str(chance.choice([0, 0, 0, 0, 20, 300, 2_000]))
+    late, answers = str(chance.choice([0, 0, 0, 0, 20, 90, 600])), 3 if leaning == "answers" else 1
     number = str(chance.randrange(1_000))
+    if what == "activity":
+        return (what, thread, late, number, "agent_replied")
     return chance.choices(
         [
             ("contact", new, late, number),
@@ -55,7 +59,20 @@ def choose(chance: random.Random, world: World) -> tuple[str, ...]:
             ("erase", number),
             ("configure", chance.choice(list(CONFIGURED)), number),
         ],
-        weights=[26, 10, 6, 4, 4, 5, 7, 12, 8, 2, 1, 7],
+        weights=[
+            60 if leaning == "contacts" else 26,
+            10 * answers**2,
+            6,
+            4 * answers,
+            4,
+            5,
+            7,
+            12 * answers,
+            8,
+            2,
+            1,
+            7,
+        ],
     )[0]
 
 

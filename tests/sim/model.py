@@ -3,7 +3,7 @@
 It shares no code with the services. Each violation names the promise that was broken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -69,6 +69,7 @@ class CaseSeen:
     page: UUID | None = None  # that stands
     contacts: list[datetime] = field(default_factory=list)
     replies: list[tuple[datetime, datetime]] = field(default_factory=list)  # told on the log, happened
+    pickups: list[tuple[datetime, datetime]] = field(default_factory=list)
     plain: bool = True  # never solved, merged or absorbed
 
 
@@ -90,6 +91,18 @@ class Model:
     def newest(self) -> int:
         """The highest conversation so far."""
         return max((each.thread for each in self.posted.values()), default=0)
+
+    def unanswered(self) -> list[int]:
+        """Conversations in which a reply is promised."""
+        waiting = {each.last.case_id for each in self._running(REPLIES)}
+        return [thread for thread, cases in self.of_thread.items() if waiting.intersection(cases)]
+
+    def deadlines(self, metrics: Collection[Metric] = tuple(Metric)) -> list[datetime]:
+        """Of the promises that stand, as far as the log tells."""
+        return [each.last.due_at for each in self._running(metrics)]
+
+    def _running(self, metrics: Collection[Metric]) -> list[ClockSeen]:
+        return [each for each in self.clocks.values() if each.state == "running" and each.last.metric in metrics]
 
     def final(self, case_id: UUID) -> UUID:
         """Where a case's thread goes on after merges."""
@@ -165,6 +178,8 @@ class Model:
                 self.told_activities.add(data.activity_id)
                 if data.kind is ActivityKind.AGENT_REPLIED and data.public and not data.automated:
                     case.replies.append((now, data.occurred_at))
+                elif data.kind is ActivityKind.PICKED_UP:
+                    case.pickups.append((now, data.occurred_at))
                 case.plain = case.plain and data.status not in DONE
             case CaseMerged():
                 self.merged[data.case_id] = data.into
@@ -243,7 +258,15 @@ class Model:
             clock.doubt = f"after its end: {data.TYPE} of {name}"
         if isinstance(data, clocks.ClockWarned) and clock.state == "breached":
             raise Violation(f"after its end: {name} is warned of when it is broken")
-        if breach and data.due_at is not None and not data.lagging and data.metric in REPLIES and case.plain:
-            known = [at for told, at in case.replies if told < data.due_at and data.started_at < at <= data.due_at]
-            if known:
-                raise Violation(f"stale: {name}, due {data.due_at}, is broken; the log had the reply of {known[0]}")
+        if not data.lagging and case.plain and (known := _stood(data, case)):
+            raise Violation(
+                f"stale: {data.TYPE} of {name} for {data.occurred_at}; the log had what ends it, of {known[0]}"
+            )
+
+
+def _stood(data: Any, case: CaseSeen) -> list[datetime]:
+    """When what keeps this promise happened, as far as the log had it when the timer came due."""
+    ends = (
+        case.replies if data.metric in REPLIES else case.replies + case.pickups if data.metric == Metric.PICKUP else []
+    )
+    return [at for told, at in ends if told < data.occurred_at and data.started_at < at <= data.occurred_at]

@@ -163,11 +163,12 @@ def skip_the_catch_up() -> AbstractContextManager[Any]:
 BUGS: dict[str, Bug] = {
     each.__name__: each
     for each in (
+        skip_the_inbox,
         publish_before_commit,
         load_without_the_lock,
         ignore_a_version,
         drop_a_timer,
+        record_without_the_token,
+        skip_the_catch_up,
     )
 }
-# Planted, and not found reliably so far: what they break is mended by another layer, or needs a rarer order of things.
-HIDDEN: dict[str, Bug] = {each.__name__: each for each in (skip_the_inbox, record_without_the_token, skip_the_catch_up)}

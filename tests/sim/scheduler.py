@@ -1,96 +1,17 @@
-"""What happens next, and doing it. An action is a tuple of words: a story can be kept, shortened and told again."""
+"""Doing what happens next. An action is a tuple of words: a story can be kept, shortened and told again."""
 
-import random
 from datetime import timedelta
 
 from tests.sim import checks, clients
 from tests.sim.clients import Asked
+from tests.sim.model import Violation
 from tests.sim.steps import Plan
+from tests.sim.wiring import BATCH, GROUPS
 from tests.sim.world import REPLICAS, World
 
 Action = tuple[str, ...]
 
-MAX_OPEN = 2  # steps that stand still at the same time
 API_AT_ONCE = 2  # group commits of intake
-_DB = ("db.begin", "db.statement", "db.commit", "db.committed")
-POINTS = {  # that a loop passes when it has work
-    "worker": ("log.poll", *_DB, *_DB, "log.commit", "log.committed"),
-    "relay": (*_DB, "log.append", "log.appended", "log.appended"),
-    "claims": (*_DB, "send.claim", "send.claimed"),
-    "send": ("send.send", "send.sent"),
-    "record": (*_DB, "send.record", "send.recorded"),
-}
-JUMPS = ("0.1", "1", "5", "20", "40", "90", "300", "900", "3600", *["due"] * 8)
-FAULTS = 0.2  # of steps
-SETTLED_AFTER = 150  # actions
-
-
-def choose(chance: random.Random, world: World, since_quiet: int) -> Action:
-    """The next action: mostly something that has work to do."""
-    if since_quiet >= SETTLED_AFTER and chance.random() < 0.05:
-        return ("settle",)
-    if world.steps.open and chance.random() < (0.3 if len(world.steps.open) >= MAX_OPEN else 0.12):
-        return ("resume", str(chance.randrange(8)))
-    if any(each.name.endswith(" send") and each.parked for each in world.steps.open) and chance.random() < 0.1:
-        return ("advance", "20")  # longer than a claim lasts
-    kind, hasty = chance.random(), world.seed % 3 == 0
-    loop = _loop(chance, world, sure=chance.random() < 0.93)
-    if loop and kind < (0.58 if hasty else 0.66):
-        return ("run", *loop, *_plan(chance, world, loop[1]))
-    if kind < 0.80:
-        return ("ask", *_plan(chance, world, "api"), *clients.choose(chance, world))
-    if kind < 0.92 and (hasty or not loop or world.steps.open or chance.random() < 0.4):  # time is long for machines
-        return ("advance", chance.choice(JUMPS))
-    if kind < 0.92:
-        return ("resume", "0")
-    return _mishap(chance, world)
-
-
-def _loop(chance: random.Random, world: World, sure: bool) -> tuple[str, str] | None:
-    """A loop that has work, or may have; rather one that could meet a step that stands still."""
-    found = [
-        (name, each.name)
-        for name, process in world.replicas.items()
-        for each in process.loops.values()
-        if (each.ready() if sure else each.perhaps) and not world.under_way_loop(name, each.name)
-    ]
-    services = {each.replica.partition("/")[0] for each in world.steps.open}
-    near = [each for each in found if each[0].partition("/")[0] in services]
-    if near and chance.random() < 0.6:
-        found = near
-    return chance.choice(found) if found else None
-
-
-def _plan(chance: random.Random, world: World, loop: str) -> tuple[str, str, str]:
-    if chance.random() >= FAULTS:
-        return ("", "1", "")
-    what = chance.choice(["suspend", "suspend", "suspend", "crash", "fail"])
-    if what == "suspend" and len(world.steps.open) >= MAX_OPEN:
-        what = "fail"
-    point = chance.choice(POINTS.get(loop, _DB))
-    nth = chance.randrange(1, 16) if point == "db.statement" else chance.choice([1, 1, 2, 3])
-    return (point, str(1 if point.startswith("send") else nth), what)
-
-
-def _mishap(chance: random.Random, world: World) -> Action:
-    group = chance.choice(("routing", "routing", "sla", "notify"))
-    if world.down and chance.random() < 0.7:
-        return ("start", chance.choice(world.down))
-    return chance.choices(
-        [
-            ("hold", group, chance.choice(world.fronts[group].runtime.service.card.consumes)),
-            ("hold", "sla", "contacts"),  # as replies that wait while promises come due
-            ("let",),
-            ("back", group, str(chance.choice((1, 3, 10, 40)))),
-            ("twice",),
-            ("mood", chance.choice(("slack", "email", "console")), chance.choice(("away", "limited", "refusing"))),
-            ("mood", chance.choice(("slack", "email", "console")), ""),
-            ("crash", chance.choice(REPLICAS)),
-            ("drop", chance.choice(("intake", "routing", "sla", "notify", "log"))),
-            ("idle", chance.choice(REPLICAS)),
-        ],
-        weights=[4, 5, 12, 10, 3, 3, 5, 4, 1, 2],
-    )[0]
 
 
 async def perform(world: World, action: Action) -> None:
@@ -102,16 +23,27 @@ async def perform(world: World, action: Action) -> None:
         case "ask":
             await ask(world, clients.asked(world, arguments[3:]), _planned(arguments[:3]))
         case "resume":
-            parked = [n for n, each in enumerate(world.steps.open) if each.parked]
+            parked = [n for n, each in enumerate(world.steps.open) if each.parked and each.replica not in world.frozen]
             if parked:
                 await world.resume(parked[int(arguments[0]) % len(parked)])
         case "advance":
-            world.advance(world.until_due() if arguments[0] == "due" else timedelta(seconds=float(arguments[0])))
+            jump = {"due": world.until_due, "promise": world.until_promise}.get(arguments[0])
+            world.advance(jump() if jump else timedelta(seconds=float(arguments[0])))
         case "start":
             if arguments[0] in world.down:
                 world.start(arguments[0])
         case "crash":
             await world.crash(arguments[0])
+        case "outage":
+            for name in [name for name, each in world.replicas.items() if each.service == arguments[0]]:
+                await world.crash(name)
+        case "restart":
+            for name in [each for each in world.down if each.startswith(arguments[0])]:
+                world.start(name)
+        case "freeze":
+            world.frozen.add(arguments[0])
+        case "thaw":
+            world.frozen.discard(arguments[0])
         case "idle":
             if arguments[0] in world.replicas:
                 world.replicas[arguments[0]].wake()
@@ -148,7 +80,7 @@ def _planned(words: tuple[str, ...]) -> Plan:
 
 async def _run(world: World, replica: str, loop: str, plan: Plan) -> None:
     found = world.replicas.get(replica)
-    if found is None or world.under_way_loop(replica, loop):
+    if found is None or replica in world.frozen or world.under_way_loop(replica, loop):
         return
     if loop in ("send", "record") and not found.loops[loop].ready():
         return  # it would wait for work
@@ -172,7 +104,10 @@ async def ask(world: World, asked: Asked | None, plan: Plan) -> None:
 
 
 LOOKS = 2  # rounds of taking over what crashed processes held
+A_WHILE = timedelta(seconds=1)  # what a worker passes over waits for company, a message for its turn in its channel
+TURNS = 60
 ROUND = timedelta(seconds=31)  # longer than a lease, and than a claim of a message
+LARGE = 200  # a batch
 MANY = 3_000  # steps of one round: more is going round in circles
 
 
@@ -181,25 +116,58 @@ async def settle(world: World) -> None:
     world.wire.held.clear()
     world.wire.back.clear()
     world.sinks.moods.clear()
+    world.frozen.clear()
     await world.finish_open()
     for name in [name for name in REPLICAS if name not in world.replicas]:
         world.start(name)
+    for each in world.replicas.values():
+        each.batches(LARGE)
     for _ in range(LOOKS):
-        world.advance(ROUND)
-        for service in world.fronts:
-            world.wake(service, "worker", "relay", "claims", "desk", "effect")
-        while (asked := clients.repeat(world)) is not None:
-            await ask(world, asked, Plan())
-        await pump(world)
+        await _look(world, ROUND)
+    await _look(world, A_WHILE)
+    for _ in range(TURNS):
+        if not world.work["notify claims"]:
+            break
+        await _look(world, A_WHILE)
     await checks.all_holds(world)
+    await read_again(world, GROUPS[world.seed % len(GROUPS)])
+    for each in world.replicas.values():
+        each.batches(BATCH)
+
+
+async def _look(world: World, pause: timedelta) -> None:
+    world.advance(pause)
+    for service in world.fronts:
+        world.wake(service, "worker", "relay", "claims", "desk", "effect")
+    while (asked := clients.repeat(world)) is not None:
+        await ask(world, asked, Plan())
+    await pump(world)
+
+
+async def read_again(world: World, group: str) -> None:
+    """A group that lost its positions reads the whole log once more, and nothing comes of it."""
+    before = await checks.tables(world, group)
+    world.wire.anew[group] = world.label
+    world.wake(group, "worker")
+    for name, each in world.replicas.items():
+        while each.service == group and each.loops["worker"].ready():
+            await world.run(name, "worker", Plan())
+    after = await checks.tables(world, group)
+    if changed := [name for name in before if before[name] != after[name]]:
+        raise Violation(f"once: {group} reads all again, and {', '.join(changed)} is not what it was")
 
 
 async def pump(world: World) -> None:
-    """Every loop until none has work."""
+    """Every loop until none has work: first those that surely have some."""
     for _ in range(MANY):
-        loops = ((name, each) for name, process in world.replicas.items() for each in process.loops.values())
-        ready = next(((name, each.name) for name, each in loops if each.ready()), None)
-        if ready is None:
+        await world.look_around()
+        found = max(
+            ((each.chance(world.work.get(f"{process.service} {each.name}")), -number, name, each.name)
+             for number, (name, process) in enumerate(world.replicas.items())
+             for each in process.loops.values() if each.ready()),
+            default=None,
+        )  # fmt: skip
+        if found is None:
             return
-        await world.run(*ready, Plan())
+        await world.run(*found[2:], Plan())
     raise AssertionError("the loops find more and more work")

@@ -53,7 +53,7 @@ class Step:
     replica: str
     plan: Plan
     label: str  # ids that it makes follow from it
-    then: Callable[[Any], None]  # told its result, where somebody is left to hear it
+    then: Callable[[Any], bool | None]  # told its result, where somebody is left to hear it; False: nothing was to do
     task: "asyncio.Task[Any] | None" = None
     passed: Counter[str] = field(default_factory=Counter)
     gate: asyncio.Event = field(default_factory=asyncio.Event)

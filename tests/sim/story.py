@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shared.clock import ManualClock
 from tests.sim import scheduler, template
+from tests.sim.choosing import Chooser
 from tests.sim.fronts import Front
 from tests.sim.ground import Ground
 from tests.sim.loop import StillLoop
@@ -47,14 +48,13 @@ class Simulator:
 
     async def run(self, seed: int, steps: int) -> Run:
         """As many steps as asked for, and a last check when all is quiet."""
-        chance, run, since = random.Random(seed), Run(seed), 0
+        run = Run(seed)
 
         async def play(made: World) -> None:
-            nonlocal since
+            chooser = Chooser(random.Random(seed), made)
             while len(run.actions) < steps:
-                action = scheduler.choose(chance, made, since)
-                since = 0 if action[0] == "settle" else since + 1
-                await self._perform(made, run, len(run.actions) + 1, action)
+                await made.look_around()
+                await self._perform(made, run, len(run.actions) + 1, chooser.next())
             await self._perform(made, run, len(run.actions) + 1, ("settle",))
 
         await self._play(run, play)
@@ -89,11 +89,11 @@ class Simulator:
             run.steps, run.inner, run.digest = len(run.actions), made.steps.count, made.digest.hexdigest()
             run.counts = made.counts()
 
-    async def until_broken(self, steps: int, within: int) -> list[Run]:
+    async def until_broken(self, steps: int, within: int, first: int = 1) -> list[Run]:
         """Runs of so many steps, of seed after seed, up to the first that breaks a promise."""
         runs: list[Run] = []
         while sum(run.steps for run in runs) < within:
-            runs.append(await self.run(len(runs) + 1, steps))
+            runs.append(await self.run(first + len(runs), steps))
             if runs[-1].wrong is not None:
                 break
         return runs

@@ -34,22 +34,22 @@ def calendar(variant: int) -> Any:
 
 
 def urgent(variant: int) -> Any:
-    within = ("PT10M", "PT5M", "PT25M")[variant % 3]
+    within = ("PT2M", "PT1M", "PT5M")[variant % 3]
     targets: list[Any] = [
         {"metric": "first_reply", "within": within, "warn_at": [0.5]},
         {"metric": "next_reply", "within": within, "warn_at": [0.5, 0.9]},
-        {"metric": "resolution", "within": "PT2H", "overdue_at": [0.5]},
+        {"metric": "resolution", "within": "PT20M", "overdue_at": [0.5]},
     ]
-    targets += [{"metric": "pickup", "within": "PT5M"}] if variant % 2 == 0 else []
+    targets += [{"metric": "pickup", "within": "PT1M"}] if variant % 2 == 0 else []
     return {"position": 10, "when": "case.priority == 'urgent'", "targets": targets}
 
 
 def cards(variant: int) -> Any:
-    within = ("PT1H", "PT30M")[variant % 2]
+    within = ("PT12M", "PT6M")[variant % 2]
     targets = [
         {"metric": "first_reply", "within": within, "calendar": "dublin"},
-        {"metric": "update", "within": "PT2H", "calendar": "dublin"},
-        {"metric": "team_wait", "within": "PT3H"},
+        {"metric": "update", "within": "PT25M", "calendar": "dublin"},
+        {"metric": "team_wait", "within": "PT30M"},
     ]
     return {"position": 20, "when": "case.team == 'cards'", "targets": targets}
 
@@ -71,10 +71,10 @@ def escalation(variant: int) -> Any:
     steps = [
         {"on": "warned", "notify": [{"destination": "payments-slack"}]},
         {"on": "breached", "after": "PT0S", "notify": [{"destination": "payments-slack"}]},
-        {"on": "breached", "after": ("PT5M", "PT3M")[variant % 2], "notify": [{"schedule": "primary"}]},
-        {"on": "breached", "after": "PT10M", "notify": [{"person": "li"}]},
+        {"on": "breached", "after": ("PT2M", "PT1M")[variant % 2], "notify": [{"schedule": "primary"}]},
+        {"on": "breached", "after": "PT4M", "notify": [{"person": "li"}]},
     ]
-    return {"teams": ["payments"], "steps": steps, "repeat": {"every": "PT15M", "times": 1 + variant % 2}}
+    return {"teams": ["payments"], "steps": steps, "repeat": {"every": "PT5M", "times": 1 + variant % 2}}
 
 
 def team(name: str, variant: int) -> Any:
@@ -115,7 +115,7 @@ async def _configure(fronts: dict[str, Front]) -> None:
     layer = {"people": ["ana", "li"], "start": "2026-03-02T09:00:00", "turn": "P1D"}
     await put("notify", "/v1/schedules/primary", {"time_zone": "Europe/Dublin", "layers": [layer]})
     await put("notify", "/v1/escalation-policies/payments", escalation(0))
-    steps = [{"notify": [{"destination": "desk"}]}, {"after": "PT4M", "notify": [{"person": "bo"}]}]
+    steps = [{"notify": [{"destination": "desk"}]}, {"after": "PT2M", "notify": [{"person": "bo"}]}]
     await put("notify", "/v1/escalation-policies/cards", {"teams": ["cards"], "steps": steps})
     for name in ("payments", "cards"):
         await put("routing", f"/v1/teams/{name}", team(name, 0))

@@ -31,14 +31,16 @@ from shared.worker import Worker
 from tests.sim.sinks import Sinks, senders
 
 MEMBERS = {"intake": INTAKE, "routing": ROUTING, "sla": SLA, "notify": NOTIFY}
+GROUPS = tuple(name for name, member in MEMBERS.items() if member.service().card.consumes)
 PARTITIONS = 2
+BATCH = 7  # of a run; when all is to become quiet there is no point in small ones
 
 
 def settings(**more: Any) -> Settings:
     """Small limits, so that they are met; long sleeps, since the scheduler knows when something is due."""
     known: dict[str, Any] = {
         "kafka_partitions": PARTITIONS,
-        "batch_size": 7,
+        "batch_size": BATCH,
         "poll_timeout_s": 0.0,
         "tick_s": 300.0,
         "lease_s": 30.0,
@@ -78,6 +80,7 @@ class Wire:
 
     held: dict[str, str] = field(default_factory=dict)  # a topic that a group does not get for now
     back: dict[str, int] = field(default_factory=dict)  # records of each partition that a group gets again
+    anew: dict[str, str] = field(default_factory=dict)  # a group that reads all from the first record on, and when
     twice: bool = False  # the next append happens twice, as of a producer that did not hear of the first
 
 
@@ -102,7 +105,7 @@ class FarLog:
             await self._log.append(records)
 
     def consumer(self, group: str, topics: Sequence[str]) -> "SimConsumer":
-        return SimConsumer(self._log.consumer(group, topics), group, self._wire)
+        return SimConsumer(self._log.consumer(group, topics), group, topics, self._wire)
 
     async def end_positions(self, topics: Sequence[str]) -> Positions:
         return await self._log.end_positions(topics)
@@ -136,8 +139,9 @@ class NearLog(FarLog):
 class SimConsumer:
     """A consumer whose records come again, or one topic later than another."""
 
-    def __init__(self, inner: Consumer, group: str, wire: Wire) -> None:
-        self._inner, self._group, self._wire = inner, group, wire
+    def __init__(self, inner: Consumer, group: str, topics: Sequence[str], wire: Wire) -> None:
+        self._inner, self._group, self._topics, self._wire = inner, group, topics, wire
+        self._anew = wire.anew.get(group)
         self._read: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
@@ -155,6 +159,9 @@ class SimConsumer:
     async def poll(self, limit: int, timeout_s: float) -> Sequence[Received]:
         if back := self._wire.back.pop(self._group, 0):
             await self._inner.seek({each: max(0, position - back) for each, position in self._read.items()})
+        if self._wire.anew.get(self._group) != self._anew:
+            self._anew = self._wire.anew.get(self._group)
+            await self._inner.seek({(each, number): 0 for each in self._topics for number in range(PARTITIONS)})
         records = await self._inner.poll(limit, timeout_s)
         held = self._wire.held.get(self._group)
         kept = [each for each in records if each.topic != held]
@@ -174,34 +181,52 @@ class SimConsumer:
 class Loop:
     """A loop of a process, as the scheduler sees it.
 
-    ``busy``: it was woken, or is due; ``perhaps``: time has passed, and only a look can tell.
+    ``busy``: it was woken, or is due; ``sure``: by what it works at, not to be on the safe side; ``perhaps``: time has
+    passed, and only a look can tell.
     """
 
     name: str
     step: Callable[[], Awaitable[Any]]
     has: Callable[[], bool] | None = None  # says for sure, where it can be known
     busy: bool = True
+    sure: bool = True
     perhaps: bool = False
     due: datetime | None = None
     looks: bool = False
+    ran: int = 0
+    did: int = 0  # how often it did something
 
     def ready(self) -> bool:
         return self.has() if self.has is not None else self.busy
 
-    def took(self, pause: Any, now: datetime) -> None:
-        """A step ended and gave its pause in seconds, or how much it did."""
+    def woken(self, sure: bool) -> None:
+        self.busy, self.sure = True, sure or (self.busy and self.sure)
+
+    def took(self, pause: Any, now: datetime) -> bool:
+        """A step ended and gave its pause in seconds, or how much it did; says whether it did anything."""
         self.perhaps = False
         if isinstance(pause, float):
             self.busy, self.due = pause == 0.0, now + timedelta(seconds=pause)
         else:
             self.busy = bool(pause)
+        self.ran, self.did = self.ran + 1, self.did + self.busy
+        self.sure = self.busy and (isinstance(pause, float) or pause >= BATCH)
+        return self.busy
+
+    def chance(self, work: bool | None) -> float:
+        """How likely it is to do something: is there ``work``, was it woken, how often did it do something before."""
+        if not self.ready():
+            return (2.0 if work else 0.1) if self.perhaps else 0.0
+        if work is None:
+            return 3 * (self.did + 1) / (self.ran + 3)
+        return 0.15 if not work else 8.0 if self.sure else 2.0
 
     def passed(self, now: datetime) -> None:
         """Time has passed."""
         if self.looks:
             self.perhaps = True
         elif self.due is not None and self.due <= now:
-            self.busy, self.due = True, None
+            self.busy, self.sure, self.due = True, True, None
 
 
 @dataclass
@@ -213,10 +238,19 @@ class Replica:
     runtime: Runtime[Any]
     loops: dict[str, Loop]
 
-    def wake(self, *names: str) -> None:
+    def wake(self, *names: str, sure: bool = True) -> None:
         for name in names or self.loops:
             if name in self.loops and (names or name != "retention"):
-                self.loops[name].busy = True
+                self.loops[name].woken(sure)
+
+    def batches(self, size: int) -> None:
+        """How much it takes at a time from now on."""
+        self.runtime.settings = self.runtime.settings.model_copy(update={"batch_size": size})
+
+    @property
+    def in_hand(self) -> bool:
+        """It has claimed messages, or answers that are not recorded."""
+        return any(self.loops[each].ready() for each in ("send", "record") if each in self.loops)
 
 
 def replica(name: str, runtime: Runtime[Any], sinks: Sinks) -> Replica:
@@ -225,7 +259,7 @@ def replica(name: str, runtime: Runtime[Any], sinks: Sinks) -> Replica:
     relay = Relay(runtime, Leases(runtime.db, NAMES, runtime.settings.lease_s))
     loops = [Loop("relay", relay.step), Loop("retention", Retention(runtime).step, busy=False)]
     if runtime.service.card.consumes:
-        loops += [Loop("worker", Worker(runtime).step), Loop("ticker", Ticker(runtime).step)]
+        loops += [Loop("worker", Worker(runtime).step, looks=True), Loop("ticker", Ticker(runtime).step)]
     store = runtime.service.store
     if service == "sla":
         loops.append(Loop("replan", Replanning(runtime).step))

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -18,16 +18,18 @@ from shared.db import Database, is_transient
 from shared.log import LogUnavailable
 from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
-from tests.sim import wiring
+from tests.sim import wiring, work
 from tests.sim.fronts import Answer, Front
 from tests.sim.ground import Ground
 from tests.sim.loop import StillLoop
-from tests.sim.model import Model, Seen, Violation
+from tests.sim.model import REPLIES, Model, Seen, Violation
 from tests.sim.sinks import Sinks
 from tests.sim.steps import Plan, Step, Steps
 from tests.sim.template import BEGAN, SEAL
 from tests.sim.wiring import FarLog, NearLog, Replica, StepIds, Wire
 
+HELD = timedelta(seconds=60)  # a ticker that sleeps for less waits for a timer, or for what is unread
+ALL_LOOPS = ("relay", "ticker", "claims", "desk", "worker", "record", "send", "replan", "effect")
 REPLICAS = ("intake/1", "routing/1", "routing/2", "sla/1", "sla/2", "notify/1", "notify/2")
 
 
@@ -68,6 +70,10 @@ class World:
         self.log = (NearLog if seed % 5 < 2 else FarLog)(self.wire, log)
         self.replicas: dict[str, Replica] = {}
         self.down: list[str] = []  # processes that crashed and were not started again
+        self.frozen = set[str]()  # processes that stand still, and do not know it
+        self.fruitful = ""  # the group that acted last on what it read
+        self.passed: dict[tuple[str, str], dict[str, int]] = {}  # by a loop of a service, when it last had work
+        self.work: work.Work = {}
         self._crashed: list[str] = []
         self._eye: asyncpg.Connection | None = None
         self._looks_at = ""
@@ -96,6 +102,7 @@ class World:
             await self.steps.kill(name)
             if name in self.replicas and name not in self.down:
                 self.down.append(name)
+                self.frozen.discard(name)
                 del self.replicas[name]
             self.wake(name.partition("/")[0])
 
@@ -143,7 +150,7 @@ class World:
         name: str,
         replica: str,
         body: Callable[[], Coroutine[Any, Any, Any]],
-        then: Callable[[Any], None],
+        then: Callable[[Any], bool | None],
         plan: Plan,
     ) -> None:
         self.inner += 1
@@ -184,23 +191,32 @@ class World:
             service, clean = step.replica.partition("/")[0], step.outcome() == "ok"
             assert step.task is not None
             wrong = None if clean or step.killed else step.task.exception()
-            if wrong is not None and not (is_transient(wrong) or isinstance(wrong, LogUnavailable)):
+            asked = "/api" in step.name  # whatever happens, a client is answered in words
+            if wrong is not None and (asked or not (is_transient(wrong) or isinstance(wrong, LogUnavailable))):
                 raise Violation(f"error: {step.name} raises {type(wrong).__name__}: {wrong}")
-            if clean:
-                step.then(step.task.result())
-            self._woken(service, everything=not clean or bool(step.plan.what))
+            if clean and step.then(step.task.result()) is not False:
+                self.passed[service, step.name.split()[1] if not asked else "api"] = dict(step.passed)
+            acted = self._woken(service, everything=not clean or bool(step.plan.what))
             if clean and step.name.endswith("worker"):
-                self.wake(service, "ticker")
+                self.fruitful = service if acted else self.fruitful
+                self._more_is_known(service)
         await self.observe()
 
-    def wake(self, service: str, *loops: str) -> None:
+    def wake(self, service: str, *loops: str, sure: bool = True) -> None:
         for each in self.replicas.values():
             if each.service == service:
-                each.wake(*loops)
+                each.wake(*loops, sure=sure)
 
-    def _woken(self, service: str, everything: bool) -> None:
-        """Pass on who was woken, to all processes of the service: they would have looked soon."""
-        names = ["relay", "ticker", "sender"] if everything else []
+    def _more_is_known(self, service: str) -> None:
+        """Timers may have waited for what was read."""
+        for each in self.replicas.values():
+            ticker = each.loops["ticker"] if each.service == service else None
+            if ticker is not None and ticker.due is not None and ticker.due < self.clock.now() + HELD:
+                ticker.woken(sure=True)
+
+    def _woken(self, service: str, everything: bool) -> bool:
+        """Pass on who was woken, to all processes of the service: they would have looked soon. True: somebody was."""
+        names: list[str] = []
         for runtime in [self.fronts[service].runtime, *(r.runtime for r in self.replicas.values())]:
             if runtime.service.card.name != service:
                 continue
@@ -213,7 +229,8 @@ class World:
         for name in dict.fromkeys(names):
             self.wake(service, *{"relay": ("relay",), "ticker": ("ticker",), "sender": ("claims", "desk")}[name])
         if everything:
-            self.wake(service, "worker", "record", "send", "replan", "effect")
+            self.wake(service, *ALL_LOOPS, sure=False)
+        return bool(names)
 
     async def observe(self) -> None:
         """What became visible on the log."""
@@ -254,11 +271,23 @@ class World:
             self._looks_at = schema
         return [Row(each) for each in await self._eye.fetch(sql, *values)]
 
+    async def look_around(self) -> None:
+        """Where work waits."""
+        [row] = await self.look("SET search_path = public", work.SQL, self.clock.now())
+        self.work = dict(zip(work.NAMES, row.found, strict=True))
+
     def until_due(self) -> timedelta:
-        """To just behind the next timer that a process knows of."""
-        due = [each.loops["ticker"].due for each in self.replicas.values() if "ticker" in each.loops]
-        left = [each - self.clock.now() for each in due if each is not None and each > self.clock.now()]
-        return min(left, default=timedelta(seconds=60)) + timedelta(milliseconds=10)
+        """To just behind the next timer that a process knows of, or the next deadline that the log does."""
+        known = [each.runtime.ticker_sleeps.until for each in self.replicas.values()]
+        return self._until([each for each in known if each is not None] + self.model.deadlines())
+
+    def until_promise(self) -> timedelta:
+        """To just behind the next time at which a reply is due, as far as the log tells."""
+        return self._until(self.model.deadlines(REPLIES))
+
+    def _until(self, known: list[datetime]) -> timedelta:
+        now = self.clock.now()
+        return min((at - now for at in known if at > now), default=timedelta(seconds=60)) + timedelta(milliseconds=10)
 
     def advance(self, by: timedelta) -> None:
         self.clock.advance(by)
