@@ -38,6 +38,7 @@ class Card:
     consumes: tuple[str, ...]
     publishes: str  # its one topic
     passes_over: tuple[type[EventData], ...] = ()  # events of what it consumes that never change anything here
+    unhurried: tuple[type[EventData], ...] = ()  # events that nobody waits for: they share a batch, a moment later
 
     def stamp(
         self, ids: Ids, data: EventData | Encoded, sequence: int, now: datetime, traceparent: str | None = None

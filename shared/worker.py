@@ -1,13 +1,14 @@
 """The worker: poll → one transaction for the whole batch → commit positions. Poison is parked, not dropped.
 
-Events that change nothing here, by the service's card, are taken into the inbox with the next batch and cost no more.
+By the service's card some events wait a moment for a batch that is worth its cost: those that change nothing here, of
+which only the inbox hears, and those that nobody waits for.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,9 +29,9 @@ from shared.runtime import Runtime
 
 BATCH_S = 0.1
 REST_S = 0.05  # after a batch that is not full, at most: as long as it took
-PASSED_REST_S = 0.005  # after records that are passed over
+WAITING_REST_S = 0.01  # after records that wait
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
-MOST_PASSED = 500  # records that are passed over and wait for a batch
+MOST_WAITING = 500  # records that wait for a batch
 LET_WAIT = timedelta(seconds=0.25)  # … and how long the first of them may
 LAST_COMMIT_S = 2.0  # how long the one at the end may take
 COMMIT_EVERY = timedelta(seconds=1)  # to the log, which only says where to begin again: the inbox knows what was taken
@@ -40,7 +41,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A record with its event, or with why it is none. ``passed``: it is no concern of this service, and not read."""
+    """A record with its event, or with why it is none. ``passed``: it is no concern of this service, and not read.
+
+    ``waits``: for others to share a batch with.
+    """
 
     record: Received
     event_id: UUID
@@ -48,6 +52,7 @@ class Read:
     event: Event | None
     error: str | None
     passed: bool = False
+    waits: bool = False
 
 
 class Worker:
@@ -57,10 +62,11 @@ class Worker:
         self._runtime = runtime
         self._card = runtime.service.card
         self._passes_over = {catalogue.ce_type(each).encode() for each in self._card.passes_over}
+        self._unhurried = self._card.unhurried
         self._consumer: Consumer | None = None
         self._unfinished: Positions = {}  # to seek back to after a failure
-        self._passed: list[Read] = []  # read, and not in the inbox yet
-        self._passed_since: datetime | None = None
+        self._waiting: list[Read] = []  # for a batch
+        self._waiting_since: datetime | None = None
         self._done: Positions = {}  # not committed to the log yet
         self._committed_at: datetime | None = None
         self._silent = False
@@ -74,31 +80,32 @@ class Worker:
         self.rest = 0.0
         records = await consumer.poll(min(self._size, settings.batch_size), settings.poll_timeout_s)
         began = time.monotonic()
-        self._unfinished = _first_positions([*(read.record for read in self._passed), *records])
+        self._unfinished = _first_positions([*(read.record for read in self._waiting), *records])
         reads = [self._read(record) async for record in gently(records)]
         if self._may_wait(reads):
-            self._unfinished, self.rest = {}, PASSED_REST_S
-        elif reads or self._passed:
-            await self._take([*self._passed, *reads])
+            self._unfinished = {}
+            self.rest = WAITING_REST_S if len(records) < self._size else 0.0
+        elif reads or self._waiting:
+            await self._take([*self._waiting, *reads])
             self._fit(len(records), time.monotonic() - began)
         await self._commit(consumer)
         return len(records)
 
     def _may_wait(self, reads: Sequence[Read]) -> bool:
-        """Whether all of them are passed over, and so may wait for a batch that is worth its cost.
+        """Whether all of them may wait for a batch that is worth its cost.
 
-        The ticker hears of them at once: what is passed over keeps no timer waiting.
+        The ticker hears at once of what is passed over: that keeps no timer waiting.
         """
         now = self._runtime.clock.now()
-        if not reads or not all(read.passed for read in reads):
+        if not reads or not all(read.waits for read in reads):
             return False
-        if self._passed and (
-            len(self._passed) >= MOST_PASSED or (self._passed_since is not None and now > self._passed_since + LET_WAIT)
-        ):
+        if not self._waiting:
+            self._waiting_since = now
+        elif len(self._waiting) >= MOST_WAITING or now > (self._waiting_since or now) + LET_WAIT:
             return False
-        self._passed_since = self._passed_since if self._passed else now
-        self._passed += reads
-        self._runtime.passed.update(_next_positions([read.record for read in reads]))
+        self._waiting += reads
+        if all(read.passed for read in self._waiting):
+            self._runtime.passed.update(_next_positions([read.record for read in reads]))
         return True
 
     async def _take(self, reads: Sequence[Read]) -> None:
@@ -110,7 +117,7 @@ class Worker:
             if not is_data_error(wrong):
                 raise
             await self._one_by_one(reads, wrong)
-        self._unfinished, self._passed = {}, []
+        self._unfinished, self._waiting = {}, []
         self._done = {**self._done, **_next_positions([read.record for read in reads])}
 
     async def _commit(self, consumer: Consumer) -> None:
@@ -139,7 +146,7 @@ class Worker:
 
     async def stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        done, self._done, self._unfinished, self._passed = self._done, {}, {}, []
+        done, self._done, self._unfinished, self._waiting = self._done, {}, {}, []
         if consumer is None:
             return
         with contextlib.suppress(OwnershipLost, LogUnavailable, TimeoutError):  # then it is read again, and known
@@ -157,7 +164,7 @@ class Worker:
             self._consumer = consumer
         if self._unfinished:
             await self._consumer.seek(self._unfinished)
-            self._unfinished, self._passed = {}, []
+            self._unfinished, self._waiting = {}, []
         return self._consumer
 
     async def _handle(self, reads: Sequence[Read], poison: Mapping[UUID, str] | None = None) -> None:
@@ -217,8 +224,11 @@ class Worker:
     def _read(self, record: Received) -> Read:
         passed = catalogue.identified(record.headers) if self._passes_over else None
         if passed is not None and passed[0] in self._passes_over:
-            return Read(record, passed[1], _case_of(record), None, None, passed=True)
-        return _read(record)
+            return Read(record, passed[1], _case_of(record), None, None, passed=True, waits=True)
+        read = _read(record)
+        if read.event is not None and isinstance(read.event.data, self._unhurried):
+            return replace(read, waits=True)
+        return read
 
 
 def _read(record: Received) -> Read:

@@ -23,4 +23,5 @@ CARD = Card(
         clocks.ClockWarned,
         clocks.ClockOverdue,
     ),
+    unhurried=(clocks.ClockBreached, clocks.ClockMet, clocks.ClockCancelled, clocks.ClockWithdrawn),  # for the lab
 )

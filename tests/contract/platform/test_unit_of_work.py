@@ -141,6 +141,22 @@ async def test_what_is_passed_over_is_read_again_after_a_failure_and_after_a_kil
     await worker.stop()
 
 
+async def test_what_nobody_waits_for_is_decided_a_moment_later_in_its_order(
+    runtime: Runtime[Toy], clock: ManualClock
+) -> None:
+    card = replace(runtime.service.card, unhurried=(CaseActivity,))
+    runtime.service = replace(runtime.service, card=card)
+    worker = Worker(runtime)
+    await post(runtime, (CASES[0], "first"))
+    await until_read(worker.step, 1)
+    assert await seen(runtime, CASES[0]) == []
+    clock.advance(timedelta(seconds=1))
+    await post(runtime, (CASES[0], "second"))
+    await until_read(worker.step, 1)
+    assert await seen(runtime, CASES[0]) == ["first", "second"]
+    await worker.stop()
+
+
 async def test_what_is_passed_over_keeps_no_timer_waiting(
     runtime: Runtime[Toy], worker: Worker, clock: ManualClock
 ) -> None:
