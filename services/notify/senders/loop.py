@@ -60,6 +60,7 @@ class Sending:
 
     async def claim(self) -> float:
         """Claim what is due, at most as much as there are free senders; gives the seconds to sleep."""
+        self._runtime.wake_sender.clear()  # whatever woke us is seen below; our own claims wake us too
         if await self._look_around():
             return 0.0
         concurrency = self._runtime.settings.send_concurrency
