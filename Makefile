@@ -45,7 +45,7 @@ drift: $(READY) ## do the migrations make the tables of the code, and is the rou
 kafka: $(READY) needs-java ## a real single-node Kafka in the foreground, without Docker
 	@$(BIN)/python -m deploy.kafka $(ARGS)
 
-bench: $(READY) ## every benchmark (an hour), and bench.json; ARGS="--only rules accept clocks notify …" for some
+bench: $(READY) ## every benchmark (an hour and a half), and bench.json; ARGS="--only rules accept clocks notify …" for some
 	$(BIN)/python -m tests.bench $(ARGS)
 
 storm: $(READY) ## 5,000 breaches in one second; ARGS="--replicas 3", --kafka on a real Kafka, --breaches 500

@@ -33,7 +33,7 @@ from tests.e2e.client import Client, until
 from tests.e2e.stack import SERVICES, Apart
 
 SIZES = (10_000, 100_000, 1_000_000)
-GROWS = 1.3  # times the figure at the first size
+GROWS, CLOCK = 1.3, "p50, ms"  # times the figure at the first size; what is not processor time is only shown
 TEMPLATES = {"calm": 60, "late": 6, "open": 33, "standing": 1}  # cases, of a hundred, by team
 PAGED, LONG = ("late", "standing"), "PT10000H"
 RATE, CONTACTS = 50, 200
@@ -218,7 +218,7 @@ async def weigh(stack: Apart, cases: int) -> Figures:
             began = time.monotonic()
             answer = await http.get(f"{stack.bases[service]}/v1/ledger")
             found[f"GET /v1/ledger of {service}, ms by the clock"] = 1000 * (time.monotonic() - began)
-            found[f"GET /v1/ledger of {service}, status"] = float(answer.status_code)
+            answer.raise_for_status()
     return found
 
 
@@ -250,7 +250,7 @@ def show(first: Size, size: Size) -> None:
     print(f"\n{size.cases:,} cases stored; beside {first.cases:,}", flush=True)
     for name, figure in size.figures.items():
         ratio = figure / first.figures[name] if first.figures[name] else 1.0
-        grows = "GROWS" if ratio > GROWS else ""
+        grows = "GROWS" if ratio > GROWS and not name.endswith(CLOCK) else ""
         print(f"  {name:<58} {figure:>11,.2f} {ratio:>7.2f} {grows}", flush=True)
     for name, figure in size.bulk.items():
         print(f"  {name:<58} {figure:>11,.0f}", flush=True)
@@ -275,7 +275,8 @@ def main() -> None:
         finally:
             receiver.program.kill()
     last = found[-1].figures
-    grown = {name: last[name] / each for name, each in found[0].figures.items() if each and last[name] / each > GROWS}
+    ratios = {name: last[name] / each for name, each in found[0].figures.items() if each and not name.endswith(CLOCK)}
+    grown = {name: ratio for name, ratio in ratios.items() if ratio > GROWS}
     print(
         json.dumps(
             {"kind": "history", "sizes": {size.cases: size.figures | size.bulk for size in found}, "grown": grown}
