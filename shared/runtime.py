@@ -20,7 +20,7 @@ S = TypeVar("S")
 
 @dataclass
 class Sleep:
-    """Until when the ticker means to sleep; None: it is about to look, or knows of no timer."""
+    """Until when the ticker means to sleep, past where it looks again by itself; None: about to look, or no timer."""
 
     until: datetime | None = None
 

@@ -93,6 +93,7 @@ class Ticker:
         sleep = self._runtime.ticker_sleeps
         if self.fired:  # more is due, most likely
             self.fired = await self._round(now)
+            sleep.until = now if self.fired else None  # it looks again by itself: nobody need wake it
             return 0.0
         sleep.until = None
         if self._next is None or self._next > now:
@@ -105,6 +106,7 @@ class Ticker:
         since, self._next = self._next, None
         self.fired = await self._round(now)
         if self.fired:
+            sleep.until = now
             return 0.0
         # Held until more has been read: at first every moment counts.
         return HELD_S if now - since < PATIENCE else settings.tick_s / 10
