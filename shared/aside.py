@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-SWITCH_S = 0.0005  # how long a thread computes while another waits for its turn
+SWITCH_S = 0.0001  # how long a thread computes while another waits for its turn; no less work gets done than by 5 ms
 
 
 class Wake(asyncio.Event):
