@@ -29,7 +29,7 @@ FIRED, LOGGED, DECIDED, CLAIMED, ANSWERED = "fired", "in the log", "decided", "c
 _TOLD = (
     "SELECT c.case_id, c.breach_fired_at, d.created_at, a.started_at, a.ended_at FROM notify.delivery d"
     " JOIN notify.clock c ON c.id = d.clock_id JOIN notify.attempt a ON a.delivery_id = d.id AND a.number = 1"
-    " WHERE c.breach_fired_at IS NOT NULL ORDER BY d.created_at, d.id"
+    " WHERE c.breach_fired_at IS NOT NULL AND a.ended_at IS NOT NULL ORDER BY d.created_at, d.id"
 )
 _LOGGED = "SELECT key, max(at) AS at FROM log.record WHERE topic = 'clocks' GROUP BY key ORDER BY key"
 

@@ -49,7 +49,7 @@ class Sending:
         self._runtime, self._senders, self._signing_key = runtime, senders, signing_key
         self._claimed: asyncio.Queue[Claimed] = asyncio.Queue()
         self._answered: asyncio.Queue[tuple[Claimed, Outcome]] = asyncio.Queue()
-        self._out: Counter[str] = Counter()  # claimed and not recorded, by the kind of lane
+        self._out: Counter[str] = Counter()  # claimed and not answered, by the kind of lane
         self._looked: datetime | None = None  # around
         self._looked_back: datetime | None = None
 
@@ -67,7 +67,7 @@ class Sending:
         free = concurrency - self._out.total()
         share = max(1, int(concurrency * SHARE_OF_ONE_WAY))
         full = [kind for kind, out in self._out.items() if out >= share]
-        if free <= 0:
+        if free <= 0 or self._answered.qsize() >= MAX_RECORDS:
             return BUSY_S
         now, catch_all = self._runtime.clock.now(), self._runtime.settings.catch_all
         async with self._runtime.db.reading() as tx:
@@ -129,9 +129,8 @@ class Sending:
         try:
             outcome = await self._try(claimed)
         finally:
-            if outcome is None:  # we are stopped: the claim runs out, and it is sent again
-                self._out[_kind(claimed)] -= 1
-            else:
+            self._out[_kind(claimed)] -= 1
+            if outcome is not None:  # else we are stopped: the claim runs out, and it is sent again
                 self._answered.put_nowait((claimed, outcome))
         return 0.0
 
@@ -167,12 +166,8 @@ class Sending:
             return 0.0
         while not self._answered.empty() and len(answers) < MAX_RECORDS:
             answers.append(self._answered.get_nowait())
-        try:
-            await points.reach("send.record")
-            await self._record(answers)
-        finally:
-            for claimed, _ in answers:
-                self._out[_kind(claimed)] -= 1
+        await points.reach("send.record")
+        await self._record(answers)
         await points.reach("send.recorded")
         self._runtime.wake_sender.set()
         return 0.0
