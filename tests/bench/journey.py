@@ -91,9 +91,9 @@ class Journey:
         }
 
     async def _received(self, database: asyncpg.Connection, cases: Sequence[UUID]) -> Figures:
-        due = {row["number"]: row["due_at"] for row in await database.fetch(_DUE, cases)}
+        due = {str(row["case_id"]): row["due_at"] for row in await database.fetch(_DUE, cases)}
         told = first_arrivals(self.receiver, "/")
-        late = [(told[number] - at).total_seconds() for number, at in due.items() if number in told]
+        late = [(told[case_id] - at).total_seconds() for case_id, at in due.items()]
         return {"due → received, p50, ms": quantile(late, 50)}
 
     async def _answer(self, cases: Sequence[UUID]) -> None:
@@ -143,10 +143,7 @@ _FIRED = (
     'SELECT pg_xact_commit_timestamp(xmin) - due_at AS "due → committed, p50, ms" FROM sla.clock'
     " WHERE case_id = ANY($1) AND metric = 'first_reply'"
 )
-_DUE = (
-    "SELECT 'C-' || f.number AS number, k.due_at FROM intake.case_file f JOIN sla.clock k ON k.case_id = f.id"
-    " WHERE f.id = ANY($1) AND k.metric = 'first_reply'"
-)
+_DUE = "SELECT case_id, due_at FROM sla.clock WHERE case_id = ANY($1) AND metric = 'first_reply'"
 
 
 async def _median_ms(database: asyncpg.Connection, sql: str, cases: Sequence[UUID]) -> Figures:
