@@ -57,6 +57,7 @@ class ClockSeen:
     version: int = 0
     last: Any = None
     broken: set[datetime | None] = field(default_factory=set)  # deadlines that it broke
+    broken_by: datetime | None = None  # when that was last said
     doubt: str | None = None  # a breach that is right only where it was over when that became known: its end follows
 
 
@@ -229,6 +230,7 @@ class Model:
         if isinstance(data, clocks.ClockBreached):
             clock.state = "breached"
             clock.broken.add(data.due_at)
+            clock.broken_by = data.fired_at
         elif isinstance(data, ENDS):
             clock.state = "ended"
         elif isinstance(data, clocks.ClockPaused):
@@ -250,7 +252,11 @@ class Model:
         if breach and data.due_at is not None and data.fired_at < data.due_at:
             raise Violation(f"early: {name} is due at {data.due_at}, broken at {data.fired_at}")
         told = clock.last is not None and clock.last.due_at not in (None, data.due_at)
-        if told and data.due_at not in clock.broken:  # broken before, taken back by an edit, and true after all
+        # What was learned late may move the deadline of a broken promise, as long as it stays broken then; and one that
+        # was broken, taken back by an edit, and true after all is broken again.
+        at, by = data.due_at, clock.broken_by
+        stays = isinstance(data, clocks.ClockOverdue) and at is not None and by is not None and at <= by
+        if told and not stays and data.due_at not in clock.broken:
             clock.doubt = f"clock: {name} is due {clock.last.due_at}, and {data.TYPE} is for {data.due_at}"
         if breach and clock.state == "breached":
             raise Violation(f"twice: {name} is broken again")
