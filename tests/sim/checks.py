@@ -105,8 +105,8 @@ async def _clocks(world: World) -> None:
     first: dict[UUID, Any] = {}
     unassigned: Counter[UUID] = Counter()
     for seen in model.clocks.values():
-        if seen.doubt is not None:
-            raise Violation(seen.doubt)
+        if wrong := seen.doubt or seen.cut_short:
+            raise Violation(wrong)
     for row in rows:
         seen = model.clocks.get(row.id)
         if seen is None or seen.version != row.version:

@@ -58,6 +58,7 @@ class ClockSeen:
     last: Any = None
     broken: set[datetime | None] = field(default_factory=set)  # deadlines that it broke
     broken_by: datetime | None = None  # when that was last said
+    cut_short: str | None = None  # a stale breach, but where an event of another topic ended it: it is cancelled then
     doubt: str | None = None  # a breach that is right only where it was over when that became known: its end follows
 
 
@@ -223,7 +224,9 @@ class Model:
             raise Violation(f"clock: {data.TYPE} of {name} has version {data.version} after {clock.version}")
         if clock.doubt is not None and not isinstance(data, ENDS):
             raise Violation(clock.doubt)
-        clock.doubt = None
+        if clock.cut_short is not None and not isinstance(data, clocks.ClockCancelled):
+            raise Violation(clock.cut_short)
+        clock.doubt = clock.cut_short = None
         if isinstance(data, clocks.ClockBreached | clocks.ClockWarned | clocks.ClockOverdue):
             self._fired(data, clock, case, now, name)
         clock.version, clock.last = data.version, data
@@ -265,9 +268,10 @@ class Model:
         if isinstance(data, clocks.ClockWarned) and clock.state == "breached":
             raise Violation(f"after its end: {name} is warned of when it is broken")
         if not data.lagging and case.plain and (known := _stood(data, case)):
-            raise Violation(
-                f"stale: {data.TYPE} of {name} for {data.occurred_at}; the log had what ends it, of {known[0]}"
-            )
+            stale = f"stale: {data.TYPE} of {name} for {data.occurred_at}; the log had what ends it, of {known[0]}"
+            if not breach:
+                raise Violation(stale)
+            clock.cut_short = stale
 
 
 def _stood(data: Any, case: CaseSeen) -> list[datetime]:
