@@ -38,7 +38,6 @@ class Card:
     consumes: tuple[str, ...]
     publishes: str  # its one topic
     passes_over: tuple[type[EventData], ...] = ()  # events of what it consumes that never change anything here
-    relay_rest_s: float = 0.004  # of its relay after a step that is not full, at least: more goes with the next
     unhurried: tuple[type[EventData], ...] = ()  # events that nobody waits for: they share a batch, a moment later
 
     def stamp(

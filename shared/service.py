@@ -33,6 +33,7 @@ from shared.ticker import MANY, Ticker
 from shared.watch import Watch
 from shared.worker import Worker
 
+REST_S = 0.004  # of a relay after a step that is not full, or as long as it took: under load more goes with each
 TICK_REST_S = 0.003  # of a ticker between rounds that are not large: a round costs the same for one timer as for ten
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
@@ -87,7 +88,6 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
     """The loops that every service has, and apart from them its relay, which stops last."""
     runtime, name = part.runtime, part.runtime.service.card.name
     settings = runtime.settings
-    rest_s = runtime.service.card.relay_rest_s
     relay = Relay(runtime, Leases(runtime.db, NAMES, settings.lease_s))
     loops = []
     worker = Worker(runtime) if runtime.service.card.consumes else None
@@ -116,7 +116,7 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
         began = time.monotonic()
         published = await relay.step()
         if 0 < published < settings.batch_size:
-            await asyncio.sleep(max(rest_s, time.monotonic() - began))  # the busier, the more goes with each
+            await asyncio.sleep(max(REST_S, time.monotonic() - began))
         return 0.0 if published >= settings.batch_size else settings.relay_sleep_s
 
     return loops, Loop(f"{name} relay", publish, runtime.wake_relay, relay.stop)

@@ -29,7 +29,7 @@ from shared.runtime import Runtime
 
 BATCH_S = 0.1
 REST_S = 0.05  # after a batch that is not full, at most: as long as it took
-WAITING_REST_S = 0.015  # after records that wait
+WAITING_REST_S = 0.01  # after records that wait
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
 MOST_WAITING = 500  # records that wait for a batch
 LET_WAIT = timedelta(seconds=0.25)  # … and how long the first of them may

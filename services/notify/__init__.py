@@ -7,5 +7,4 @@ CARD = Card(
     owns="people, destinations, schedules, escalation policies, pages, deliveries, silences",
     consumes=("clocks", "assignments", "contacts"),
     publishes="pages",
-    relay_rest_s=0.03,  # nobody waits for what it tells but clocks of minutes
 )

@@ -26,7 +26,7 @@ from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
 
-CLAIMS_REST_S, RECORDS_REST_S = 0.01, 0.05  # a transaction of ten messages costs little more than one of one
+CLAIMS_REST_S, RECORDS_REST_S = 0.005, 0.02  # a transaction of ten messages costs little more than one of one
 
 
 def service() -> Service[CaseState]:
