@@ -4,8 +4,6 @@ By the service's card some events wait a moment for a batch that is worth its co
 which only the inbox hears, and those that nobody waits for.
 """
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from shared.contracts.contacts import CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.identity import derived
 from shared.db import is_data_error
-from shared.log import Consumer, LogUnavailable, OwnershipLost, Positions, Received
+from shared.log import Consumer, OwnershipLost, Positions, Received
 from shared.outbox import EventTooLarge
 from shared.pace import gently
 from shared.runtime import Runtime
@@ -33,8 +31,6 @@ WAITING_REST_S = 0.01  # after records that wait
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
 MOST_WAITING = 500  # records that wait for a batch
 LET_WAIT = timedelta(seconds=0.25)  # … and how long the first of them may
-LAST_COMMIT_S = 2.0  # how long the one at the end may take
-COMMIT_EVERY = timedelta(seconds=1)  # to the log, which only says where to begin again: the inbox knows what was taken
 
 log = structlog.get_logger()
 
@@ -68,7 +64,6 @@ class Worker:
         self._waiting: list[Read] = []  # for a batch
         self._waiting_since: datetime | None = None
         self._done: Positions = {}  # not committed to the log yet
-        self._committed_at: datetime | None = None
         self._silent = False
         self._size = SMALLEST  # records of the next batch, at most
         self.rest = 0.0  # seconds until the next batch is worth its cost
@@ -121,11 +116,9 @@ class Worker:
         self._done = {**self._done, **_next_positions([read.record for read in reads])}
 
     async def _commit(self, consumer: Consumer) -> None:
-        """Now and then, and where there is nothing else to do."""
-        now = self._runtime.clock.now()
-        if not self._done or (self._committed_at is not None and now < self._committed_at + COMMIT_EVERY):
+        if not self._done:
             return
-        done, self._done, self._committed_at = self._done, {}, now
+        done, self._done = self._done, {}
         try:
             await consumer.commit(done)
         except OwnershipLost as lost:
@@ -146,13 +139,9 @@ class Worker:
 
     async def stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        done, self._done, self._unfinished, self._waiting = self._done, {}, {}, []
-        if consumer is None:
-            return
-        with contextlib.suppress(OwnershipLost, LogUnavailable, TimeoutError):  # then it is read again, and known
-            async with asyncio.timeout(LAST_COMMIT_S):
-                await (consumer.commit(done) if done else asyncio.sleep(0))
-        await consumer.stop()
+        self._done, self._unfinished, self._waiting = {}, {}, []
+        if consumer is not None:
+            await consumer.stop()
 
     async def _ready(self) -> Consumer:
         if self._silent:
