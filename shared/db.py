@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
@@ -22,6 +22,8 @@ POOL_SIZE = 12
 POOL_OVERFLOW = 8
 POOL_TIMEOUT_S = 10
 SPARE = 3  # connections kept for readings
+# The driver's own error is of a connection whose server was ending it just then: its last message was half read.
+FAILURES = (PostgresError, InterfaceError, InternalClientError, OSError)
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 PLANNED_ONCE = {
@@ -70,7 +72,7 @@ class Tx:
         statement, names = _positional(sql)
         try:
             found: Sequence[Sequence[Any]] = await driver.fetch(statement, *[parameters[name] for name in names])
-        except (PostgresError, InterfaceError, OSError) as wrong:
+        except FAILURES as wrong:
             raise await self._failed(sql, wrong) from wrong
         return found
 
@@ -85,13 +87,13 @@ class Tx:
         statement, names = _positional(sql)
         try:
             await driver.execute(statement, *[parameters[name] for name in names])
-        except (PostgresError, InterfaceError, OSError) as wrong:
+        except FAILURES as wrong:
             raise await self._failed(sql, wrong) from wrong
 
     async def _failed(self, sql: str, wrong: Exception) -> DBAPIError:
         """As the engine would raise it; a connection that is gone leaves the pool, as the engine sees to by itself."""
         driver = self._raw.driver_connection if self._raw is not None else None
-        if driver is None or driver.is_closed():
+        if driver is None or driver.is_closed() or isinstance(wrong, InternalClientError):
             await self._connection.invalidate(wrong)
         return DBAPIError(sql, None, wrong)
 
@@ -132,7 +134,7 @@ class Tx:
         driver = await self._driver()
         try:
             await driver.copy_records_to_table(table, columns=columns, records=rows)
-        except (PostgresError, InterfaceError, OSError) as wrong:
+        except FAILURES as wrong:
             raise await self._failed(f"COPY {table}", wrong) from wrong
 
     async def one(self, sql: str, **parameters: Any) -> Row[Any] | None:
@@ -262,4 +264,5 @@ def is_transient(error: BaseException) -> bool:
     """True where the database is away, full, locked, read-only or restarting: wait and repeat."""
     if is_data_error(error):
         return False
-    return isinstance(error, DBAPIError | PendingRollbackError | PoolTimeout | OSError | TimeoutError)
+    away = DBAPIError | PendingRollbackError | PoolTimeout | InternalClientError | OSError | TimeoutError
+    return isinstance(error, away)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from asyncpg import InternalClientError
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -300,6 +301,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     DBAPIError: _on_database,
     PoolTimeout: _on_database,
     PendingRollbackError: _on_database,  # the connection went in the midst of a transaction
+    InternalClientError: _on_database,  # … or of what the server said last
     OSError: _on_database,
     TimeoutError: _on_database,
     LogUnavailable: _on_log,

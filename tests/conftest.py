@@ -13,7 +13,7 @@ from deploy.kafka.local import LocalKafka, LocalKafkaError
 from shared.embedded import EmbeddedPostgres
 
 # Processes crash in tests, the machine never does: what is not flushed to the disk is not lost.
-UNFLUSHED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

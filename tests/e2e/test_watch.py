@@ -82,7 +82,7 @@ def test_a_frozen_tocsin_is_told_past_it_and_its_recovery_too(
 ) -> None:
     until(lambda: watched.pings() > 0, SOON_S, f"the dead-man's switch hears of a success\n{watched.program.tail()}")
     assert watched.calls() == []
-    measured.append(f"watcher, {stack.name}: age of a page {watched.metric('age_seconds_sum'):.2f} s")
+    measured(f"watcher, {stack.name}: age of a page {watched.metric('age_seconds_sum'):.2f} s")
     hop, frozen = "accepted", stack.program("tocsin")
     frozen.freeze()
     pings = watched.pings()

@@ -17,6 +17,7 @@ from tests.conftest import UNFLUSHED
 TEMPLATE = "template_sim"
 SETTINGS = {
     **UNFLUSHED,
+    "synchronous_commit": "off",
     "autovacuum": "off",
     "deadlock_timeout": "100ms",  # a deadlock is a finding: let it be found soon
     "wal_level": "minimal",
