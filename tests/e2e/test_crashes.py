@@ -17,7 +17,7 @@ from tests.e2e.programs import ROOT, python
 from tests.e2e.stack import Apart, Embedded, Stack
 
 ALL_PARTS_IN_THREE_ROUNDS = Options(seed=1, rounds=3, together=2)
-CONTACTS = 500
+CONTACTS = 200
 SOON_S = 60.0
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_lost_or_doubled_when_parts_are_killed_under_load(
     assert not verdict.wrong, "\n".join(verdict.wrong[:20])
 
 
-def test_500_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: Stack) -> None:
+def test_accepted_contacts_survive_kill_9_and_are_paged_once_each(embedded: Stack) -> None:
     """Alertmanager 0.25, measured: none of 500 were delivered after the restart, and 300 twice when sent again."""
     tocsin = embedded.client()
     lines = "\n".join(json.dumps(contact(number)) for number in range(CONTACTS))
