@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 OURS = ("intake", "routing", "sla", "notify", "log", "auth")
-RESTLESS = ("lease", "progress")  # change by themselves
+RESTLESS = ("lease", "progress", "replica", "replan")  # change by themselves, or a second after an edit
 
 
 def counts(url: str) -> dict[str, int]:
