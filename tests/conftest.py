@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,6 +15,7 @@ from shared.embedded import EmbeddedPostgres
 
 # Processes crash in tests, the machine never does: what is not flushed to the disk is not lost.
 UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
+MEASURED = "measured"  # the property of a test that is a line to print at the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = "stack" if "stack" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    told = (report for reports in terminalreporter.stats.values() for report in reports)
+    properties = (each for report in told if getattr(report, "when", "") == "call" for each in report.user_properties)
+    if lines := [line for name, line in properties if name == MEASURED]:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import MEASURED
 from tests.e2e import scene
 from tests.e2e.client import Client
 from tests.e2e.stack import KINDS, Stack
-
-MEASURED = "measured"
 
 
 @pytest.fixture(scope="session", params=list(KINDS))
@@ -29,15 +28,6 @@ def tocsin(stack: Stack) -> Client:
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Says a line that is printed at the end of the run."""
     return lambda line: request.node.user_properties.append((MEASURED, line))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    told = (report for reports in terminalreporter.stats.values() for report in reports)
-    properties = (each for report in told if getattr(report, "when", "") == "call" for each in report.user_properties)
-    if lines := [line for name, line in properties if name == MEASURED]:
-        terminalreporter.section("measured")
-        for line in lines:
-            terminalreporter.line(line)
 
 
 @pytest.hookimpl(hookwrapper=True)
