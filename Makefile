@@ -20,7 +20,7 @@ up: $(READY) ## the same server, empty, on http://127.0.0.1:8080
 	@$(BIN)/tocsin up $(ARGS)
 
 test: $(READY) needs-java ## every test, a real Kafka included
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 $(ARGS)
 
 unit: $(READY) ## the fast tests: no broker, no Java
 	$(BIN)/pytest tests/unit $(ARGS)

@@ -18,13 +18,6 @@ UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
 MEASURED = "measured"  # the property of a test that is a line to print at the end
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (``-n``): what stands on the same running Tocsin stays with one, else each file does."""
-    for item in items:
-        shared = "stack" if "stack" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     told = (report for reports in terminalreporter.stats.values() for report in reports)
     properties = (each for report in told if getattr(report, "when", "") == "call" for each in report.user_properties)
