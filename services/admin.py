@@ -17,7 +17,11 @@ from services import embedded
 from shared import parked as parked_events
 from shared.audit import Actor
 from shared.auth import SCOPES, Keys
+from shared.batch import Undecidable
+from shared.contracts.catalogue import UnknownEvent
+from shared.db import AWAY, is_transient
 from shared.errors import Problem
+from shared.outbox import EventTooLarge
 from shared.process import Base, base, make_log
 from shared.runtime import Runtime
 from shared.settings import read_settings
@@ -144,9 +148,9 @@ def parked_retry(service: Service, case_id: Annotated[UUID, typer.Argument()]) -
             runtime = _runtime(on, service)
             try:
                 print(f"decided {await parked_events.retry(runtime, case_id, _by())} events")
-            except (Problem, SystemExit):
-                raise
-            except Exception as wrong:  # whatever deciding raises has undone all: who retries must see it
+            except (Undecidable, EventTooLarge, UnknownEvent, *AWAY) as wrong:
+                if is_transient(wrong):
+                    fail(f"the database does not answer, nothing changed; try again: {wrong}")
                 fail(f"still undecidable, nothing changed: {wrong}")
             finally:
                 await runtime.db.close()

@@ -12,11 +12,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import structlog
+
 from shared import outbox
 from shared.contracts.decision import Fired
 from shared.contracts.envelope import Encoded, Outgoing
 from shared.db import Tx
 from shared.log import partition_of
+
+log = structlog.get_logger()
 
 _TIMER = "t.case_id, t.subject, t.step, t.due_at, t.version, t.lagging"
 _IN_ORDER = "ORDER BY t.due_at, t.subject, t.step"
@@ -125,7 +129,8 @@ class Telling:
             if said is None:
                 return False
             bucket, _, headers, body = outbox.row(self._stamp(said.event, sequence))
-        except Exception:  # whatever it is: who decides about the whole case finds out, and parks it
+        except Exception as wrong:  # whatever it is: deciding about the whole case says it too, and parks it alone
+            log.warning("a timer is not told by columns", case_id=str(case_id), step=step, error=type(wrong).__name__)
             return False
         self._sequences[case_id] = sequence
         key = (len(self._told), case_id, subject, step, version, seen.lock, sequence)

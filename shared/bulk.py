@@ -97,7 +97,7 @@ def _update(table: Table, columns: tuple[str, ...]) -> str:
 
 def _unnested(table: Table, columns: tuple[str, ...], prefix: str = "") -> tuple[str, list[str]]:
     """Arrays of parameters, and how each column of theirs is read."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    dialect = postgresql.dialect()
     arrays, selected = [], []
     for name in columns:
         json = isinstance(table.c[name].type, JSONB)

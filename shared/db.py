@@ -24,6 +24,8 @@ POOL_TIMEOUT_S = 10
 SPARE = 3  # connections kept for readings
 # The driver's own error is of a connection whose server was ending it just then: its last message was half read.
 FAILURES = (PostgresError, InterfaceError, InternalClientError, OSError)
+# What is raised where the database is away; a ``DBAPIError`` may also say that the data is at fault.
+AWAY = (DBAPIError, PendingRollbackError, PoolTimeout, InternalClientError, OSError, TimeoutError)
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 PLANNED_ONCE = {
@@ -43,7 +45,7 @@ def _prepared(sql: str) -> TextClause:
 @lru_cache(maxsize=1024)
 def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
     """The statement with ``$1`` for ``:name``, and the names in order."""
-    compiled = text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]  # untyped there
+    compiled = text(sql).compile(dialect=asyncpg.dialect())
     return str(compiled), tuple(compiled.positiontup or ())
 
 
@@ -264,5 +266,4 @@ def is_transient(error: BaseException) -> bool:
     """True where the database is away, full, locked, read-only or restarting: wait and repeat."""
     if is_data_error(error):
         return False
-    away = DBAPIError | PendingRollbackError | PoolTimeout | InternalClientError | OSError | TimeoutError
-    return isinstance(error, away)
+    return isinstance(error, AWAY)

@@ -27,7 +27,7 @@ from shared.contracts.spec import Strict
 from shared.db import is_data_error
 from shared.errors import Problem
 from shared.log import LogUnavailable
-from shared.openapi import PROBLEM, Methods, documented
+from shared.openapi import PROBLEM, Documented, Methods
 
 __all__ = [
     "Answer",
@@ -318,10 +318,9 @@ async def response_to(error: Exception, request: Request) -> Response:
 
 def create_app(title: str, routers: list[APIRouter], keys: Keys, rate_limit: int) -> FastAPI:
     """The application of one service, or of all of them in embedded mode."""
-    app = FastAPI(
+    app = Documented(
         title=title, version="1", dependencies=[Depends(_known)], redoc_url=None, swagger_ui_oauth2_redirect_url=None
     )
-    app.openapi = documented(app)  # type: ignore[method-assign]  # the framework's own way to extend the document
     app.state.keys, app.state.rate = keys, _Rate(rate_limit)
     for router in routers:
         app.include_router(router)

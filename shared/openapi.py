@@ -3,12 +3,11 @@
 A route adds what only it knows, such as ``responses=also(409)``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from re import Pattern
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
@@ -71,17 +70,14 @@ def also(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _SAID[str(status)]} for status in statuses}
 
 
-def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """What ``app.openapi`` becomes: the framework's document, whole in its answers. Made once."""
+class Documented(FastAPI):
+    """An application whose document is whole in its answers."""
 
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _whole(
-                get_openapi(title=app.title, version=app.version, routes=app.routes, description=app.description)
-            )
-        return app.openapi_schema
-
-    return document
+    def openapi(self) -> dict[str, Any]:
+        """The framework's document, completed. Made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _whole(super().openapi())
+        return self.openapi_schema
 
 
 def _whole(document: dict[str, Any]) -> dict[str, Any]:

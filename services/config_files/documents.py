@@ -198,7 +198,7 @@ def one_line(value: Any) -> str:
     """A value as YAML in one line, to be shown."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.width = True, 1_000_000
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel's own switch for order, whose type it infers from its default, None
+    yaml.representer.sort_base_mapping_type_on_output = False
     written = io.StringIO()
     yaml.dump(value, written)
     return written.getvalue().removesuffix("...\n").strip()

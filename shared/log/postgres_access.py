@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.contracts.catalogue import Headers
-from shared.db import Database, Tx, is_transient
+from shared.db import AWAY, Database, Tx, is_data_error
 from shared.log import LogUnavailable
 
 
@@ -18,10 +17,10 @@ async def available(timeout_s: float | None = None) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except Exception as error:
-        if is_transient(error) or isinstance(error, PoolTimeout):
-            raise LogUnavailable(f"the database of the log: {error}") from error
-        raise
+    except AWAY as error:
+        if is_data_error(error):
+            raise
+        raise LogUnavailable(f"the database of the log: {error}") from error
 
 
 @asynccontextmanager

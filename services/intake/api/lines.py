@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from shared.batch import Undecidable
-from shared.db import is_data_error, to_json
+from shared.db import AWAY, is_data_error, to_json
 from shared.errors import Problem
 
 GROUP = 500  # lines a transaction
@@ -119,7 +117,7 @@ async def each_its_own(
     """Handle items in one transaction; one by one where the data of some is at fault, so that only those fail."""
     try:
         return list(await together(items))
-    except (DBAPIError, PoolTimeout, OSError, Undecidable, Problem) as wrong:
+    except (*AWAY, Undecidable, Problem) as wrong:
         if len(items) == 1 or not _at_fault(wrong):
             return [_problem(wrong)] * len(items)
     return [fate for item in items for fate in await each_its_own([item], together)]

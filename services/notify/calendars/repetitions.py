@@ -77,7 +77,7 @@ def _ruled(rules: list[Any], start: datetime, zone: tzinfo | None, last: datetim
     for rule in rules:
         ends = [_last_moment(each, zone) for each in rule.get("UNTIL", [])]
         parts = {name: value for name, value in rule.items() if name.upper() != "UNTIL"}
-        written: bytes = icalendar.vRecur(parts).to_ical()  # type: ignore[no-untyped-call]  # icalendar
+        written: bytes = icalendar.vRecur(parts).to_ical()
         for begins in rrulestr(written.decode(), dtstart=start):
             if begins > min([last, *ends]):
                 break

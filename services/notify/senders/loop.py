@@ -24,7 +24,7 @@ from services.notify.store.configuration import switch_off
 from shared import points
 from shared.batch import Input
 from shared.contracts.decision import Decision
-from shared.db import is_transient
+from shared.db import AWAY, is_data_error
 from shared.runtime import Runtime
 
 IDLE_S = 0.25  # the claiming loop's longest sleep; it is woken by what happens in this process
@@ -220,8 +220,8 @@ class Sending:
         for pause in RECORD_PAUSES_S:
             try:
                 return await once()
-            except Exception as wrong:  # asked below: only a database that is away is waited for
-                if not is_transient(wrong):
+            except AWAY as wrong:
+                if is_data_error(wrong):
                     raise
                 log.warning("answers are not recorded yet", answers=len(answers), error=str(wrong)[:300])
                 await asyncio.sleep(pause)
