@@ -36,6 +36,7 @@ class Watcher:
         self._ids = Ids(self._clock)
         self._rules = Rules(settings.failures, timedelta(seconds=settings.repeat_s))
         self._memory = memory.load(settings.state) or Memory(webhook_secret())
+        metrics.LEFT.set(len(self._memory.left))
         patience_s = min(PATIENCE_S, settings.within_s)
         self._tocsin = Tocsin(settings.server, settings.key.get_secret_value(), patience_s)
         self._people = People(settings)
@@ -131,12 +132,12 @@ class Watcher:
                 self._remember(self._memory.leave(contact))  # behind the others, so that it holds up none
                 break
             self._remember(self._memory.closed(contact))
-        metrics.LEFT.set(len(self._memory.left))
 
     def _remember(self, what: Memory) -> None:
         if what != self._memory or not self._settings.state.exists():
             memory.save(self._settings.state, what)
             self._memory = what
+            metrics.LEFT.set(len(what.left))
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:

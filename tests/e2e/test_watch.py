@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.chaos.judge import until_quiet
 from tests.e2e.client import Client, until
 from tests.e2e.programs import Program, free_port, python
 from tests.e2e.sinks import listens
@@ -49,8 +50,14 @@ def watched(stack: Stack, tmp_path: Path) -> Iterator[Watched]:
     hub, port, gateway = free_port(), free_port(), free_port()
     bases = [f"--base={base}" for base in dict.fromkeys(stack.bases.values())]
     log = tmp_path / "received.jsonl"
+
+    def receiver(name: str, at: int, into: Path) -> Program:
+        return Program(
+            name, python("-m", "tests.stand_ins.receiver", "--port", str(at), "--log", str(into)), tmp_path, {}
+        )
+
     ways = [
-        Program("hub", python("-m", "tests.stand_ins.receiver", "--port", str(hub), "--log", str(log)), tmp_path, {}),
+        receiver("hub", hub, log),
         Program("gateway", python("-m", "tests.stand_ins.gateway", "--port", str(gateway), *bases), tmp_path, {}),
     ]
     environment = {
@@ -71,7 +78,11 @@ def watched(stack: Stack, tmp_path: Path) -> Iterator[Watched]:
         until(lambda number=number: listens(number), SOON_S, f"{number} listens")
     program.start()
     yield Watched(program, f"http://127.0.0.1:{port}", log)
-    for each in (program, *ways):
+    program.stop()
+    late = receiver("late", port, tmp_path / "late.jsonl")  # takes what is still on its way to the watcher
+    late.start()
+    until_quiet(stack, stack.client())
+    for each in (late, *ways):
         each.stop()
 
 
