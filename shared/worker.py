@@ -63,7 +63,6 @@ class Worker:
         self._unfinished: Positions = {}  # to seek back to after a failure
         self._waiting: list[Read] = []  # for a batch
         self._waiting_since: datetime | None = None
-        self._done: Positions = {}  # not committed to the log yet
         self._silent = False
         self._size = SMALLEST  # records of the next batch, at most
         self.rest = 0.0  # seconds until the next batch is worth its cost
@@ -80,10 +79,10 @@ class Worker:
         if self._may_wait(reads):
             self._unfinished = {}
             self.rest = WAITING_REST_S if len(records) < self._size else 0.0
-        elif reads or self._waiting:
-            await self._take([*self._waiting, *reads])
+        elif together := [*self._waiting, *reads]:
+            await self._take(together)
             self._fit(len(records), time.monotonic() - began)
-        await self._commit(consumer)
+            await self._commit(consumer, _next_positions([read.record for read in together]))
         return len(records)
 
     def _may_wait(self, reads: Sequence[Read]) -> bool:
@@ -113,14 +112,10 @@ class Worker:
                 raise
             await self._one_by_one(reads, wrong)
         self._unfinished, self._waiting = {}, []
-        self._done = {**self._done, **_next_positions([read.record for read in reads])}
 
-    async def _commit(self, consumer: Consumer) -> None:
-        if not self._done:
-            return
-        done, self._done = self._done, {}
+    async def _commit(self, consumer: Consumer, positions: Positions) -> None:
         try:
-            await consumer.commit(done)
+            await consumer.commit(positions)
         except OwnershipLost as lost:
             log.info("partition moved", service=self._card.name, detail=str(lost))
 
@@ -139,7 +134,7 @@ class Worker:
 
     async def stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._done, self._unfinished, self._waiting = {}, {}, []
+        self._unfinished, self._waiting = {}, []
         if consumer is not None:
             await consumer.stop()
 
