@@ -28,6 +28,7 @@ _UU = ("x-uuencode", "uuencode", "uue", "x-uue")
 _KNOWN = ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "8bits", "7bits", "quoted-printable", "plain", "none", "text")
 _PACKED = ("base64", "quoted-printable", *_UU)
 _OPENING = re.compile(rb"^--([^\s-][^\n]{0,69}|-[^\n]{1,69})\ncontent-[a-z-]{1,40}:", re.IGNORECASE | re.MULTILINE)
+_UU_FILE = re.compile(rb"^begin [0-7]{3,4} ([^\n]{1,250})\n(?:[ -`]{1,90}\n)+end[ \t]*$", re.MULTILINE)
 _DASHED = re.compile(rb"^--([^\s-][^\n]{0,69})$", re.MULTILINE)
 _MAIL_FIELDS = frozenset(
     b"from to cc subject date message-id in-reply-to references received return-path sender reply-to mime-version "
@@ -150,7 +151,31 @@ class _Reader:
                 part.kind = "text/plain"
         elif kind in ("message/rfc822", "message/global"):
             part.children.append(self._enclosed(part, depth + 1))
+        elif kind == "text/plain" and "content-disposition" not in headers and part.encoding() not in _PACKED:
+            self._take_out_files(part)
         return part
+
+    def _take_out_files(self, part: Part) -> None:
+        """Files that programs from before MIME wrote into the text (``begin 644 name`` … ``end``) become its parts."""
+        text = Headers([field for field in part.headers.fields if field[0].startswith("content-")])
+        at = part.start
+        for found in islice(_UU_FILE.finditer(self.raw, part.start, part.end), PARTS_LIMIT - self.parts):
+            name = found[1].replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+            file = Headers(
+                [
+                    ("content-disposition", b'attachment; filename="' + name + b'"'),
+                    ("content-transfer-encoding", b"x-uuencode"),
+                ]
+            )
+            part.children += [
+                Part(text, part.kind, part.parameters, self.raw, at, found.start()),
+                Part(file, "application/octet-stream", {}, self.raw, found.start(), found.end()),
+            ]
+            at = found.end()
+        if part.children:
+            part.children.append(Part(text, part.kind, part.parameters, self.raw, at, part.end))
+            part.kind = "multipart/mixed"
+            self.parts += len(part.children)
 
     def _enclosed(self, part: Part, depth: int) -> Part:
         """The mail within a mail. Some programs encode it, which they must not."""

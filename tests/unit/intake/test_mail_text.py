@@ -1,6 +1,7 @@
-"""What programs do to a mail on its way: paragraphs broken (RFC 3676), and files in Outlook's own format."""
+"""What programs do to a mail on its way: paragraphs broken (RFC 3676), files by Outlook, or uuencoded."""
 
 import base64
+import binascii
 
 import pytest
 from hypothesis import given
@@ -69,3 +70,27 @@ def test_what_outlook_packed_is_kept_as_a_file_that_says_why_it_is_not_read(head
     assert found.problem is not None
     assert found.problem.startswith("Outlook's own format (TNEF)")
     assert found.sha256 is not None
+
+
+def uuencoded(name: str, content: bytes) -> str:
+    lines = (binascii.b2a_uu(content[at : at + 45]).decode() for at in range(0, len(content), 45))
+    return f"begin 644 {name}\n{''.join(lines)}`\nend\n"
+
+
+def test_files_that_were_written_into_the_text_are_attachments_and_not_text() -> None:
+    image = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
+    text = f"See the two files.\n\n{uuencoded('scréen.png', image)}\n{uuencoded('notes.txt', b'hello')}Thanks\n"
+    contact = read(mail("Content-Type: text/plain; charset=utf-8\n", text))
+    assert contact.body.split() == ["See", "the", "two", "files.", "Thanks"]
+    assert [(each.name, each.size, each.detected) for each in contact.attachments] == [
+        ("scréen.png", len(image), "image/png"),
+        ("notes.txt", 5, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["begin 644 is how it starts\nbut no file\nend", "begin 644 x\nend", "We begin 10 am\nend"]
+)
+def test_words_that_look_like_the_start_of_a_file_stay_words(text: str) -> None:
+    contact = read(mail("Content-Type: text/plain\n", text))
+    assert (contact.body, contact.attachments) == (text, ())
