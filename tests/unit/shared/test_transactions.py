@@ -16,32 +16,19 @@ async def _terminated(database_url: str, pid: int) -> None:
     await asyncio.sleep(0.2)
 
 
-async def test_a_connection_that_was_ended_fails_one_transaction_and_no_other(database_url: str) -> None:
-    db = Database(database_url, "public", pool_size=1)
-    async with db.transaction() as tx:
-        [(pid,)] = await tx.records("SELECT pg_backend_pid()")
-    await _terminated(database_url, pid)
-    with pytest.raises(DBAPIError) as away:
-        async with db.transaction() as tx:
-            await tx.send("SELECT 1")
-    assert is_transient(away.value)
-    async with db.transaction() as tx:
-        await tx.send("SELECT 1")
-        assert await tx.scalar("SELECT 1") == 1
-    await db.close()
-
-
-async def test_a_connection_that_was_ended_fails_one_reading_and_no_other(database_url: str) -> None:
+@pytest.mark.parametrize("how", ["transaction", "reading"])
+async def test_a_connection_that_was_ended_fails_one_use_and_no_other(database_url: str, how: str) -> None:
     """Nothing is rolled back after a reading, so nobody else would notice: a ticker asked a dead one for ever."""
     db = Database(database_url, "public", pool_size=1)
-    async with db.reading() as tx:
+    use = db.transaction if how == "transaction" else db.reading
+    async with use() as tx:
         [(pid,)] = await tx.records("SELECT pg_backend_pid()")
     await _terminated(database_url, pid)
     with pytest.raises(DBAPIError) as away:
-        async with db.reading() as tx:
+        async with use() as tx:
             await tx.records("SELECT 1")
     assert is_transient(away.value)
-    async with db.reading() as tx:
+    async with use() as tx:
         assert [tuple(row) for row in await tx.records("SELECT 1")] == [(1,)]
     await db.close()
 
