@@ -38,10 +38,12 @@ async def aside(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> Non
     ended: asyncio.Future[None] = home.create_future()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     tasks: list[asyncio.Task[None] | None] = []
+    unwanted = threading.Event()
 
     async def there() -> None:
         tasks.append(asyncio.current_task())
-        await main()
+        if not unwanted.is_set():  # it may have been cancelled before it began
+            await main()
 
     def run() -> None:
         failure: BaseException | None = None
@@ -57,15 +59,17 @@ async def aside(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> Non
     try:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
+        unwanted.set()
         for task in tasks:
-            if task is not None and not ended.done():
+            assert task is not None
+            with contextlib.suppress(RuntimeError):  # its loop has ended just now
                 task.get_loop().call_soon_threadsafe(task.cancel)
+        await asyncio.wait([ended])  # nothing of it outlives whoever waits for it
+        ended.result()
         raise
 
 
 def _settle(ended: "asyncio.Future[None]", failure: BaseException | None) -> None:
-    if ended.cancelled():
-        return
     if failure is None or isinstance(failure, asyncio.CancelledError):
         ended.set_result(None)
     else:

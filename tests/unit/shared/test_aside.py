@@ -9,7 +9,8 @@ from shared.aside import Wake, aside
 
 
 async def test_it_runs_elsewhere_and_wakes_and_is_woken() -> None:
-    here, there, seen = Wake(), Wake(), []
+    here, there = Wake(), Wake()
+    seen: list[int | str] = []
     here.live_here()
 
     async def main() -> None:
@@ -52,6 +53,38 @@ async def test_cancelling_it_ends_it_there() -> None:
         await begun.wait()
         task.cancel()
         await ended.wait()
+
+
+async def test_whoever_cancels_it_goes_on_when_it_has_ended_and_not_before() -> None:
+    begun = Wake()
+    seen: list[str] = []
+    begun.live_here()
+
+    async def main() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            seen.append("ended")
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(aside("x", main))
+        await begun.wait()
+        task.cancel()
+    assert seen == ["ended"]
+    assert task.cancelled()
+
+
+async def test_it_can_be_cancelled_as_it_begins() -> None:
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(aside("x", main))
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()
 
 
 async def test_an_event_whose_loop_has_ended_may_still_be_set() -> None:
