@@ -1,10 +1,11 @@
 """Where card numbers are in a text. Pure.
 
 A card number is a run of 12 to 19 digits, with spaces and dashes or without, that begins as a card scheme's numbers do
-and passes the Luhn check. The first six and last four digits stay, which is what may be kept and what a person needs to
-talk about a card. Left alone: what follows a ``+`` (a telephone number), what stands within a URL, what is grown
-together with letters (an order or tracking number), and decimal fractions. A number may go on in the next line where it
-is printed in groups and broken between two of them; one that is split over two fields is not found: neither has it.
+and passes the Luhn check. The first six and last four digits stay, which is what may be kept and what a person needs
+to talk about a card. Left alone: what follows a ``+`` (a telephone number), what stands within a URL, what is grown
+together with letters or joined to a code of capitals (``ORD-5600…``), and decimal fractions. A number may go on in the
+next line where it is printed in groups and broken between two of them; one that is split over two fields is not found:
+neither has it.
 """
 
 import re
@@ -65,6 +66,9 @@ SHAPE = f"{_ONE}|{_TWO_LINES}"  # of RE2: may be one
 _GROUP = re.compile(r"\d+")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>\"']+", re.IGNORECASE)
 _PHONE_BEFORE = re.compile(r"\+[\s(]{0,2}$")
+_CODE_BEFORE = re.compile(
+    r"(?<![A-Za-z0-9])(?!(?:CARDS?|CARTE|CARTA|KARTE|CREDIT|DEBIT|VISA|AMEX|PAN|CC|CB|MC|NO|NR|NUM)-)[A-Z]{2,6}-$"
+)
 _FRACTION_BEFORE = re.compile(r"\d[.,]$")
 
 
@@ -138,6 +142,8 @@ def _grown(original: str, begin: int, end: int) -> bool:
     """True where the digits are part of something larger: a code with letters, an address, a decimal fraction."""
     before, after = original[begin - 1 : begin], original[end : end + 1]
     if before.isalnum() or after.isalnum() or "_" in (before, after) or "@" in (before, after):
+        return True
+    if before == "-" and _CODE_BEFORE.search(original, max(0, begin - 7), begin):
         return True
     return bool(_FRACTION_BEFORE.search(original, max(0, begin - 2), begin))
 

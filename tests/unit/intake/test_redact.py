@@ -58,6 +58,15 @@ def test_every_scheme_is_masked_however_it_is_printed(card: str, separator: str)
     assert digits(masked.text) == card[:6] + "*" * (len(card) - 10) + card[-4:] + "1227123"
 
 
+@pytest.mark.parametrize("before", ["VISA-", "CARD-", "CC-", "my card-", "- ", "ORD -", "ORD: "])
+def test_what_speaks_of_a_card_is_no_code(before: str) -> None:
+    assert redact.text(f"{before}4242424242424242") == (f"{before}424242******4242", {"card": 1})
+
+
+def test_what_is_printed_as_a_card_is_one_whatever_stands_before_it() -> None:
+    assert redact.text("ORD-4242 4242 4242 4242").counts == {"card": 1}
+
+
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
@@ -132,6 +141,7 @@ def test_ids_that_fail_the_check_digit_stay(card: str) -> None:
         "https://pay.example/r/4242424242424242?x=5555555555554444 and www.shop.example/4012888888881881",
         "https://pay.example/4242-4242-4242-4242",
         "order ORD4242424242424242, tracking 1Z4242424242424242, sku 4242424242424242X",
+        "order ORD-4242424242424242, SO-560011140491 and (PO-378282246310005)",
         "ref_4242424242424242 and 4242424242424242@pay.example",
         "invoice 42424242424242424242 has twenty digits",
         "at 20261122070300, 1732259000000, 1732259000000000 and 1732259000000000000",
