@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.kafka.local import LocalKafka, LocalKafkaError
@@ -15,6 +16,9 @@ from shared.embedded import EmbeddedPostgres
 
 # Processes crash in tests, the machine never does: what is not flushed to the disk is not lost.
 UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
+# A busy machine says nothing about what is tested.
+settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tocsin")
 MEASURED = "measured"  # the property of a test that is a line to print at the end
 
 

@@ -35,8 +35,8 @@ from tests.e2e.stack import SIGNING_SECRET
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SINCE, UNTIL = datetime(2026, 9, 1, tzinfo=UTC), datetime(2027, 9, 1, tzinfo=UTC)
 PAGE = UUID(int=7)
-OVER_HTTP = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-QUICK = settings(max_examples=200, deadline=None)
+OVER_HTTP = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=200)
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

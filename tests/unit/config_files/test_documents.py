@@ -23,13 +23,13 @@ VALUES: Any = st.recursive(
 BODIES = st.dictionaries(TEXT.filter(bool), VALUES, min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BODIES)
 def test_what_is_written_is_read_the_same(body: dict[str, Any]) -> None:
     assert read(write(body)).body == body
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BODIES, BODIES)
 def test_an_edit_of_a_file_gives_exactly_the_new_document(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert read(write(new, read(write(old)))).body == new

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake import channels
@@ -62,7 +62,7 @@ def has_card(text: str) -> bool:
     return any(card in bare for card in CARDS)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(plausible | odd | anything)
 def test_any_json_is_a_contact_without_a_card_number_or_a_sentence_that_says_why_not(posted: Any) -> None:
     outcome = channels.read("api", json.dumps(posted).encode(), Received(NOON))
@@ -76,7 +76,7 @@ def test_any_json_is_a_contact_without_a_card_number_or_a_sentence_that_says_why
 async def test_no_card_number_is_stored_published_or_answered(intake: Intake) -> None:
     drawn: list[Any] = []
 
-    @settings(max_examples=60, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, database=None)
     @given(plausible | odd)
     def draw(posted: Any) -> None:
         drawn.append(posted)

@@ -157,7 +157,7 @@ class TestTokens:
         assert outcome.mail.mailbox == "help@desk.example"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_mail_never_raises_and_never_keeps_a_card(data: st.DataObject) -> None:
     """Real mails with bytes turned, cut short, headers doubled, and a card number somewhere."""

@@ -96,7 +96,6 @@ def test_a_signature_fits_one_body_one_secret_and_its_time(kind: str) -> None:
             assert "away from" in str(hook.verify([secret], delivery, NOON + away))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(
     ["webhook-id", "webhook-timestamp", "webhook-signature", "x-hub-signature", "x-twilio-signature",
      "x-zendesk-webhook-signature", "x-zendesk-webhook-signature-timestamp"]),
@@ -310,20 +309,20 @@ def judged(kind: str, body: bytes, content_type: str = "application/json") -> No
 
 
 @given(spoilt())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_any_json_in_a_vendors_payload_is_read_or_named(found: tuple[str, bytes]) -> None:
     judged(*found)
 
 
 @given(st.sampled_from(sorted(channels.HOOKS)), st.binary() | JSON_VALUES.map(lambda v: json.dumps(v).encode()))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_any_body_is_read_or_named(kind: str, body: bytes) -> None:
     judged(kind, body)
     judged(kind, body, FORM)
 
 
 @given(st.dictionaries(st.text(max_size=20), JSON_VALUES, max_size=8))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 def test_any_form_becomes_a_contact_or_is_named(fields: dict[str, Any]) -> None:
     judged("web", json.dumps({"fields": fields}).encode())
     judged("web", json.dumps(fields).encode())
@@ -347,7 +346,7 @@ async def test_hostile_bodies_that_are_well_signed_are_never_an_error_of_ours(in
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_signed_body_through_the_whole_path_is_taken(intake: Intake, data: st.DataObject) -> None:
     kind, body = data.draw(spoilt())
     if kind == "twilio":

@@ -174,7 +174,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_ids_phones_links_tracking_numbers_and_times_stay(name: str, data: st.DataObject) -> None:
     """More than 1,000 of them, alone and within a sentence."""

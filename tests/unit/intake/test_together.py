@@ -179,7 +179,7 @@ _CONTACTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_CONTACTS, min_size=2, max_size=8))
 async def test_a_group_answers_what_single_commits_would(intake: Intake, contacts: list[dict[str, str]]) -> None:
     run = next(_RUNS)

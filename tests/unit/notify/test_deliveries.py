@@ -281,7 +281,7 @@ def test_the_pause_between_tries_is_bounded_jittered_and_always_the_same(key: UU
     assert pause == backoff(delivery, tries)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["sent", "later", "lost", "refused", "crash", "ack", "met", "wait"]), max_size=40))
 def test_whatever_the_providers_answer_nobody_is_forgotten_and_no_answered_send_is_doubled(story: list[str]) -> None:
     """Each delivery ends in one state; an answered send is never repeated; silence of all ends at the catch-all."""

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import icalendar
 import pytest
 import recurring_ical_events
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notify.model.rota import Layer, Schedule
@@ -177,7 +177,6 @@ SPANS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(ZONES).map(ZoneInfo), SPANS)
 def test_the_hours_of_the_days_are_the_hours_that_passed_and_no_minute_counts_twice(
     zone: ZoneInfo, spans: list[tuple[datetime, timedelta]]

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -251,6 +251,4 @@ def _id(metric: Metric) -> Any:
 
 
 TestEscalation = Escalation.TestCase
-TestEscalation.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestEscalation.settings = settings(max_examples=30, stateful_step_count=30)

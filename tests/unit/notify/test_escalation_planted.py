@@ -84,7 +84,7 @@ PLANTS: tuple[Plant, ...] = (
     a_breach_after_a_warning_begins_nothing, a_page_that_opens_again_forgets_when,
 )  # fmt: skip
 SEARCH = settings(
-    max_examples=300, stateful_step_count=30, deadline=None, database=None, derandomize=True,
+    max_examples=300, stateful_step_count=30, database=None, derandomize=True,
     phases=[Phase.generate], suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
 )  # fmt: skip
 

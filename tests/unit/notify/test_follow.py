@@ -170,7 +170,7 @@ def test_a_digest_beyond_one_message_goes_on_in_the_next() -> None:
     assert found[1].headline == "1 case needs an answer in payments (2 of 2)"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=300), st.text(max_size=300), st.integers(1, 5))
 def test_whatever_customers_and_upstreams_write_a_digest_is_taken(subject: str, url: str, number: int) -> None:
     [one] = many(1, subject, f"https://x.example/{url}")

@@ -268,7 +268,7 @@ def test_the_customers_words_arrive_as_words() -> None:
     assert "\u202e" not in console.draw(found, None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=3000), st.text(max_size=3000), st.text(max_size=300))
 def test_whatever_customers_write_every_channel_takes_it(subject: str, words: str, name: str) -> None:
     found = hostile(subject, words, name)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notify.model.rota import CalendarLayer, Layer, Override, Schedule, Span
@@ -308,7 +308,6 @@ def said_by_hand(layer: Layer, zone: ZoneInfo, moment: datetime) -> str | None:
     return layer.people[(begun - 1) % len(layer.people)]
 
 
-@settings(deadline=None)
 @given(SCHEDULES, INSTANTS)
 def test_every_instant_has_exactly_the_person_whom_the_layers_say(found: Schedule, moment: datetime) -> None:
     said = [(n, said_by_hand(each, found.zone, moment)) for n, each in enumerate(found.layers, 1)]
@@ -316,7 +315,6 @@ def test_every_instant_has_exactly_the_person_whom_the_layers_say(found: Schedul
     assert [(shift.person, shift.layer) for shift in on_call(found, (), moment)] == expected
 
 
-@settings(deadline=None)
 @given(
     SCHEDULES, INSTANTS, st.lists(st.tuples(INSTANTS, st.timedeltas(timedelta(hours=1), timedelta(days=9))), max_size=3)
 )
@@ -341,7 +339,6 @@ def test_shifts_tile_time_and_agree_with_who_is_on_call(
         assert on_call(found, overrides, since) == on_call(found, overrides, until - timedelta(microseconds=1)) == ()
 
 
-@settings(deadline=None)
 @given(st.sampled_from(EVERY_ZONE).map(ZoneInfo), PEOPLE, WALLS, TURNS, INSTANTS)
 def test_a_hand_off_keeps_its_place_on_the_wall(
     zone: ZoneInfo, people: tuple[str, ...], begins: datetime, turn: timedelta, moment: datetime

@@ -147,7 +147,7 @@ async def test_a_pager_without_its_key_is_refused_when_it_is_written(notify: Run
     assert answer.status_code == 422, "a webhook's secret is no integration key"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=2000), st.text(max_size=2000))
 def test_whatever_customers_write_stays_within_the_pagers_limits(subject: str, words: str) -> None:
     summary = SUMMARY.model_copy(update={"subject": subject, "excerpt": words})

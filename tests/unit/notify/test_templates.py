@@ -84,7 +84,7 @@ def test_the_customers_words_are_escaped_by_the_environment_and_never_run() -> N
     assert "&lt;!channel&gt;" in email.html(mail, None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=500), st.text(max_size=500))
 def test_whatever_customers_write_a_templates_blocks_are_taken(subject: str, words: str) -> None:
     found = worded(
@@ -93,7 +93,7 @@ def test_whatever_customers_write_a_templates_blocks_are_taken(subject: str, wor
     assert complaints(draws(found)) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="{}%|.()' xforineds_~[]*", max_size=120))
 def test_any_source_is_refused_or_ends_within_its_limit(source: str) -> None:
     with contextlib.suppress(BadTemplate):

@@ -101,7 +101,7 @@ def usable(when: str) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(conditions.filter(usable), min_size=1, max_size=12), st.lists(contacts, min_size=1, max_size=6))
 @example(["contact.attributes.a != 1"], [facts(attributes={"a": True}), facts(attributes={"a": None}), facts()])
 @example(["!(contact.attributes.a < 1)"], [facts(attributes={"a": float("nan")})])

@@ -41,7 +41,7 @@ def waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def activate(routing: Routing, version: int) -> int:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         return (await routing.client.post(f"/v1/rulesets/{version}/activate")).status_code
 
 

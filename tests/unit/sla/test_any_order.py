@@ -144,7 +144,7 @@ def same(history: list[Event], otherwise: list[Event]) -> None:
     assert other.case.facts == one.case.facts
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(histories, st.data())
 def test_any_order_and_any_repetition_give_the_same_tables(plan: Plan, data: st.DataObject) -> None:
     history = plan.events()
@@ -165,7 +165,7 @@ def test_every_interleaving_of_the_topics_gives_the_same_tables(history: list[Ev
         same(history, [event for topic in topics for event in [next(queues[topic])] * 2])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(histories, st.lists(st.integers(0, 600), max_size=6))
 def test_firing_at_any_time_changes_no_verdict(plan: Plan, fire_at: list[int]) -> None:
     """Timers fire on whatever is known by then; in the end each promise stands as it really went."""
@@ -198,7 +198,7 @@ def test_firing_at_any_time_changes_no_verdict(plan: Plan, fire_at: list[int]) -
     assert set(really) <= {clock.id for clock in busy.case.clocks}
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(histories, st.data(), st.lists(st.integers(0, 600), max_size=6))
 def test_what_is_told_of_a_clock_is_a_story_that_makes_sense(
     plan: Plan, data: st.DataObject, fire_at: list[int]

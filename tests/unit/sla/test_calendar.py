@@ -111,7 +111,7 @@ def changes_in(zone: str, year: int) -> list[datetime]:
     return [change.replace(tzinfo=UTC) for change, _ in calendar._changes(zone, year)][1:]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), calendars(), st.integers(1, 2 * 1440))
 def test_it_counts_exactly_the_open_minutes(data: st.DataObject, of: Calendar, minutes: int) -> None:
     since = data.draw(near_changes(of.zone))
@@ -124,7 +124,7 @@ def test_it_counts_exactly_the_open_minutes(data: st.DataObject, of: Calendar, m
     assert inside == {t for n in range(minutes) if any(a <= (t := since + n * MINUTE) < b for a, b in spans)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), calendars(), st.integers(1, 900))
 def test_a_deadline_is_the_earliest_minute_by_which_the_time_has_passed(
     data: st.DataObject, of: Calendar, minutes: int
@@ -136,7 +136,7 @@ def test_a_deadline_is_the_earliest_minute_by_which_the_time_has_passed(
     assert is_open(of, due - MINUTE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), calendars(), st.timedeltas(timedelta(0), timedelta(hours=60)))
 def test_adding_and_counting_are_inverses_to_the_microsecond(
     data: st.DataObject, of: Calendar, amount: timedelta
@@ -147,7 +147,7 @@ def test_adding_and_counting_are_inverses_to_the_microsecond(
     assert add_business(of, since, business_between(of, since, due)) == due
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), calendars(), st.integers(0, 3000), st.integers(0, 3000))
 def test_counting_is_additive(data: st.DataObject, of: Calendar, one: int, other: int) -> None:
     a = data.draw(near_changes(of.zone))
@@ -156,7 +156,7 @@ def test_counting_is_additive(data: st.DataObject, of: Calendar, one: int, other
     assert business_between(of, a, b) + business_between(of, b, c) == business_between(of, a, c)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), calendars(), st.sampled_from(["Pacific/Apia", "America/New_York", "Asia/Kolkata"]))
 def test_the_viewers_zone_never_shifts_a_deadline(data: st.DataObject, of: Calendar, viewer: str) -> None:
     since = data.draw(near_changes(of.zone))

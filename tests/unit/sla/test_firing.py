@@ -43,7 +43,7 @@ def fire(desk: Desk, timer: SetTimer, lagging: bool, at: float) -> None:
     desk.fire(timer, now, lagging)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(histories, st.lists(st.integers(0, 600), max_size=6), st.booleans())
 def test_what_a_timer_writes_is_what_follows_from_the_facts(plan: Plan, fire_at: list[int], lagging: bool) -> None:
     desk, moments = Desk(CONFIGURATION), sorted(fire_at)
@@ -54,7 +54,7 @@ def test_what_a_timer_writes_is_what_follows_from_the_facts(plan: Plan, fire_at:
     fire_all(desk, (LATER - m(0)).total_seconds() / 60, lagging)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=histories, fire_at=st.lists(st.integers(0, 600), min_size=1, max_size=4), lagging=st.booleans())
 async def test_the_columns_of_a_row_say_and_change_the_same_as_the_whole_case(
     sla: Sla, plan: Plan, fire_at: list[int], lagging: bool

@@ -208,7 +208,7 @@ def stands(clock: Clock) -> oracle.Verdict:
     return oracle.Verdict(clock.terms.policy, start, step(clock.due_at), step(clock.ended_at), met, broken)
 
 
-@settings(max_examples=2_000, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(
     steps=STEPS,
     assigned=st.tuples(st.integers(0, 12), st.sampled_from(["normal", "urgent"])),

@@ -92,7 +92,7 @@ class TestEffectiveFrom:
         assert weekly_time(short) == 5 * HOUR
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.sampled_from(zones.SHAPES), st.integers(-3, 3)), min_size=1, max_size=4),
     st.sampled_from(["Europe/Dublin", "America/Sao_Paulo", "Asia/Gaza", "Pacific/Apia"]),
