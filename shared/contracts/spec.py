@@ -1,10 +1,18 @@
 """Documents that people write: strict, immutable, storable."""
 
 import re
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    model_validator,
+)
 
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -32,18 +40,29 @@ MAX_NESTING, MAX_FIELDS = 32, 1_000
 READ_ONLY = ("name", "version", "updated_at", "updated_by", "warnings")  # what answers add to a configured document
 
 
-class Strict(BaseModel):
-    """Unknown fields are refused, so that a misspelt one never silently does nothing; so is what no database
-    stores: NUL characters, halves of surrogate pairs, integers beyond 64 bits; and endless nesting."""
+class Part(BaseModel):
+    """Within a document, which is checked whole. Unknown fields are refused, so that a misspelt one never silently does
+    nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _storable(cls, value: Any) -> Any:
+    def _few_fields(cls, value: Any) -> Any:
         if isinstance(value, dict) and len(value) > MAX_FIELDS:  # to name each unknown one takes long
             raise ValueError(f"{len(value)} fields are more than there are; send only those that are documented")
-        _check(value, "", 0)
+        return value
+
+
+class Strict(Part):
+    """A document. What no database stores is refused too: NUL characters, halves of surrogate pairs, integers beyond 64
+    bits; and endless nesting."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        if wrong := _unstorable(value, 0):
+            raise ValueError(wrong.said())
         return value
 
 
@@ -58,30 +77,58 @@ class Spec(Strict):
         return value
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+@dataclass(slots=True)
+class _Unstorable:
+    """``path`` leads to it from within: the innermost step first."""
+
+    what: str
+    of_name: bool = False
+    path: list[str] = field(default_factory=list)
+
+    def at(self, step: str) -> Self:
+        self.path.append(step)
+        return self
+
+    def said(self) -> str:
+        where = "".join(reversed(self.path)).removeprefix(".") or "the body"
+        return f"{f'the name of a field of {where}' if self.of_name else where} {self.what}"
+
+
+def _unstorable(value: Any, depth: int) -> _Unstorable | None:
+    """The first thing in it that no database stores. A large body has ten thousands of values: no work but the test."""
     if depth > MAX_NESTING:
-        raise ValueError(f"{path or 'the body'} is nested more than {MAX_NESTING} deep; flatten it")
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise ValueError(f"{path or 'the body'} contains a NUL character; remove it")
-        if not value.isascii():
-            _check_unicode(value, path)
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise ValueError(f"{path or 'the body'} is an integer beyond 64 bits; send it as text")
-    elif isinstance(value, dict):
+        return _Unstorable(f"is nested more than {MAX_NESTING} deep; flatten it")
+    if isinstance(value, dict):
         for key, inner in value.items():
-            if not (type(key) is str and key.isascii() and "\x00" not in key):
-                _check(key, f"the name of a field of {path or 'the body'}", depth + 1)
-            if not (type(inner) is str and inner.isascii() and "\x00" not in inner):  # most of what comes, at once
-                _check(inner, f"{path}.{key}" if path else str(key), depth + 1)
+            if not _plain(key) and (wrong := _unstorable(key, depth + 1)):
+                wrong.of_name = True
+                return wrong
+            if not _plain(inner) and (wrong := _unstorable(inner, depth + 1)):
+                return wrong.at(f".{key}")
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
-            _check(inner, f"{path}[{place}]", depth + 1)
+            if not _plain(inner) and (wrong := _unstorable(inner, depth + 1)):
+                return wrong.at(f"[{place}]")
+    elif isinstance(value, str):
+        if "\x00" in value:
+            return _Unstorable("contains a NUL character; remove it")
+        if not value.isascii() and not _encodes(value):
+            return _Unstorable("contains half of a surrogate pair; send valid Unicode")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return _Unstorable("is an integer beyond 64 bits; send it as text")
+    return None
 
 
-def _check_unicode(value: str, path: str) -> None:
+def _plain(value: Any) -> bool:
+    """Most of what comes, at once."""
+    return (type(value) is str and value.isascii() and "\x00" not in value) or (
+        type(value) is int and -(2**63) <= value < 2**63
+    )
+
+
+def _encodes(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{path or 'the body'} contains half of a surrogate pair; send valid Unicode") from None
+        return False
+    return True

@@ -11,7 +11,7 @@ from services.routing.lab import Evaluation, Tested
 from services.routing.lab.backtest import Report
 from services.routing.replay import MAX_CONTACTS, Choice
 from services.routing.spec import Given, RulesetSpec, When
-from shared.contracts.spec import Instant
+from shared.contracts.spec import Instant, Spec
 from shared.contracts.words import Channel
 from shared.http import Answer, Strict
 
@@ -19,7 +19,7 @@ DEFAULT_CONTACTS = 100_000
 CaseNamed = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 
 
-class EvaluateBody(Given):
+class EvaluateBody(Given, Spec):
     """A contact as one would post it, or the ``case_id`` (or number) of one that came. ``at``: as if it came then."""
 
     case_id: CaseNamed | None = None
