@@ -141,7 +141,7 @@ def changes(key: Key, before: JSON | None, after: JSON | None) -> tuple[Change, 
         return tuple(_differing(before or {}, after or {}, ""))
     if key != RULES:
         return tuple(_differing(before, after, ""))
-    rest = [{name: v for name, v in body.items() if name not in RULE_FIELDS} for body in (before, after)]
+    rest = [{"tests": []} | {n: v for n, v in body.items() if n not in RULE_FIELDS} for body in (before, after)]
     return (*_rules(before, after), *_differing(rest[0], rest[1], ""))
 
 
@@ -179,10 +179,26 @@ def _differing(before: Any, after: Any, path: str) -> list[Change]:
             found += _differing(before.get(name, MISSING), after.get(name, MISSING), inner)
         return found
     named = _named(before), _named(after)
-    if named[0] is not None and named[1] is not None and set(named[0]) != set() and list(named[0]) == list(named[1]):
-        return [change for name in named[0] for change in _differing(named[0][name], named[1][name], f"{path}[{name}]")]
+    if named[0] is not None and named[1] is not None:
+        return _items(named[0], named[1], path)
     same = before is not MISSING and after is not MISSING and before == after and type(before) is type(after)
     return [] if same else [Change(path, before, after)]
+
+
+def _items(before: JSON, after: JSON, path: str) -> list[Change]:
+    """Item by item, however many there are: the new among the old, then those that went."""
+    names = [*after, *(name for name in before if name not in after)]
+    found = [
+        change
+        for name in names
+        for change in (
+            _differing(before[name], after[name], f"{path}[{name}]")
+            if name in before and name in after
+            else [Change(f"{path}[{name}]", before.get(name, MISSING), after.get(name, MISSING))]
+        )
+    ]
+    kept = [[name for name in one if name in other] for one, other in ((before, after), (after, before))]
+    return found if kept[0] == kept[1] else [*found, Change(f"{path} (order)", *kept)]
 
 
 def _named(value: Any) -> dict[str, Any] | None:

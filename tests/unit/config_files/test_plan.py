@@ -72,6 +72,30 @@ def test_a_rule_that_moved_is_one_line_not_a_rewritten_list() -> None:
     assert [change.path.partition(" ")[2] for change in step.changes] == ["(place)"]
 
 
+def test_of_many_tests_those_that_changed_are_shown_each() -> None:
+    def tests(**teams: str) -> list[dict[str, Any]]:
+        given = {"channel": "email"}
+        return [{"name": name, "given": given, "expect": {"team": team}} for name, team in teams.items()]
+
+    def told(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> tuple[Change, ...]:
+        (step,) = plan({RULES: RULESET | {"tests": after}}, {RULES: known(RULESET | {"tests": before})}, {}).steps
+        return step.changes
+
+    before = tests(a="risk", b="risk", c="risk")
+    (added,) = tests(d="risk")
+    assert told(before, tests(b="risk", d="risk", c="frontline")) == (
+        Change("tests[d]", MISSING, added),
+        Change("tests[c].expect.team", "risk", "frontline"),
+        Change("tests[a]", before[0], MISSING),
+    )
+    assert told(before, [before[1], before[0], before[2]]) == (
+        Change("tests (order)", ["a", "b", "c"], ["b", "a", "c"]),
+    )
+    assert told([], before[:1]) == (Change("tests[a]", MISSING, before[0]),)
+    (step,) = plan({RULES: RULESET | {"tests": before[:1]}}, {RULES: known(RULESET)}, {}).steps
+    assert step.changes == (Change("tests[a]", MISSING, before[0]),)
+
+
 def test_what_is_named_comes_before_what_names_it() -> None:
     order = ["policies", "escalation-policies", "schedules", "calendars", "people"]
     found = plan({RULES: RULESET} | {Key(folder, "x"): {} for folder in order}, {}, {})
