@@ -6,7 +6,7 @@ Text that cannot be read here is refused, never passed over.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -245,9 +245,9 @@ def _number(literal: str) -> int | float | bool | None:
         return None  # null, hexadecimal, unsigned
 
 
-def fields(source: str, known: Sequence[str]) -> list[str]:
+def fields(found: Sequence[Token], known: Collection[str]) -> tuple[str, ...]:
     """The fields of ``known`` variables that a condition reads, such as ``contact.attributes.product``, in order."""
-    paths = (token.text for token in tokens(source) if token.kind == Kind.PATH)
-    return list(
+    paths = (token.text for token in found if token.kind == Kind.PATH)
+    return tuple(
         dict.fromkeys(path for path in paths if any(path == name or path.startswith(f"{name}.") for name in known))
     )

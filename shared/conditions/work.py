@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from shared.conditions.reading import ConditionError, Kind, Place, Token, plain, position, tokens
+from shared.conditions import patterns
+from shared.conditions.reading import ConditionError, Kind, Place, Token, plain, position
 
 BODY_CHARACTERS = 16_000  # of `contact.body`, as conditions see it
 TEXT_CHARACTERS = 2_000  # of any other text
@@ -20,20 +21,20 @@ MAX_PATTERN = 250  # characters of a pattern, its counted repetitions written ou
 MAX_NESTED_LOOPS = 2
 LOOP_LIMIT = 10_000  # CEL's own, per evaluation
 
-_STEP = 30  # units of one token evaluated
+_CALLED = 3_000  # units of a condition that does nothing
+_STEP = 30  # of one token evaluated
+_LETTERS = 100  # of a text searched for, that take a unit for each character searched through
 _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 _BUILDERS = frozenset({"replace", "join", "format", "split", "quote"})
 _READERS = frozenset(
     {"contains", "startsWith", "endsWith", "indexOf", "lastIndexOf", "lowerAscii", "upperAscii", "trim", "substring"}
     | {"reverse", "charAt", "size", "matches", "string", "bytes"}
 )
-_REPEAT = re.compile(r"(?P<group>(?<=[)}]))?\{(?P<least>\d*)(?:,(?P<most>\d*))?\}")
 _FIXED_OFFSET = re.compile(r"[+-]?\d{2}:\d{2}|UTC")
 
 
-def check(source: str) -> int:
+def check(source: str, found: Sequence[Token]) -> int:
     """Units of work at worst. Raises ``ConditionError`` with the position and what to write instead."""
-    found = tokens(source)
     for index, token in enumerate(found):
         if token.kind == Kind.CALL:
             _check_call(source, found, index)
@@ -41,7 +42,9 @@ def check(source: str) -> int:
     if work > MAX_WORK:
         raise ConditionError(
             f"this could take {work / MAX_WORK:.1f} times the work that one condition may."
-            " Test a shorter text than the body, use fewer patterns, or take texts and patterns out of loops."
+            ""
+            " Test a shorter text than the body, use fewer patterns, repeat classes such as [a-z]{20} less often,"
+            " or take texts and patterns out of loops."
         )
     return work
 
@@ -51,12 +54,12 @@ def worst(source: str, found: Sequence[Token]) -> int:
     paths = {token.text for token in found if token.kind == Kind.PATH}
     doubled = min(sum(token.text == "+" for token in found), 40)  # each + may join a text with itself
     size = (BODY_CHARACTERS if "contact.body" in paths else TEXT_CHARACTERS) << doubled
-    total, times, loops = 0, 1, 0
+    total, times, loops = _CALLED, 1, 0
     stack: list[tuple[int, int]] = []
     for index, token in enumerate(found):
         total += _STEP * times
         if token.kind == Kind.CALL and token.text in _READERS:
-            total += size * times * (_pattern_weight(found, index) if token.text == "matches" else 1)
+            total += size * times * _weight(token.text, _argument(found, index))
         elif token.text == "(":
             stack.append((times, loops))
             if index and found[index - 1].kind == Kind.CALL and found[index - 1].text in _LOOPS:
@@ -69,6 +72,18 @@ def worst(source: str, found: Sequence[Token]) -> int:
         elif token.text == ")" and stack:
             times, loops = stack.pop()
     return total
+
+
+def _argument(found: Sequence[Token], index: int) -> str | None:
+    """The text written out after a call; None of anything else."""
+    return plain(found[index + 2].text) if index + 2 < len(found) and found[index + 2].kind == Kind.TEXT else None
+
+
+def _weight(call: str, text: str | None) -> int:
+    """Units for each character that it reads."""
+    if call == "matches":
+        return patterns.SLOW * MAX_PATTERN if text is None else patterns.weight(text)
+    return 1 + len(text or "") // _LETTERS
 
 
 def _items(found: Sequence[Token], dot: int) -> int:
@@ -99,9 +114,9 @@ def _check_call(source: str, found: Sequence[Token], index: int) -> None:
         pattern = plain(argument.text) if argument and argument.kind == Kind.TEXT else None
         if pattern is None or found[index - 1].text != ".":
             raise ConditionError("write the pattern out, for example contact.subject.matches(r'^Re:').", where)
-        if pattern_size(pattern) > MAX_PATTERN:
+        if patterns.size(pattern) > MAX_PATTERN:
             raise ConditionError(
-                f"the pattern has {pattern_size(pattern)} characters with its repetitions written out;"
+                f"the pattern has {patterns.size(pattern)} characters with its repetitions written out;"
                 f" the limit is {MAX_PATTERN}. Shorten it, or split the rule.",
                 where,
             )
@@ -120,27 +135,7 @@ def _check_zone(where: Place, zone: str) -> None:
         ) from None
 
 
-def pattern_size(pattern: str) -> int:
-    """Length of a regular expression with its counted repetitions written out; never less than it really is."""
-    size, times = len(pattern), 1
-    for repeat in _REPEAT.finditer(pattern):
-        count = max(int(number or 0) for number in (repeat["least"][:6], (repeat["most"] or "")[:6]))
-        if repeat["group"] is not None:
-            times *= max(count, 1)
-        else:
-            size += count
-    if re.search(r"\\[pP]", pattern):
-        size *= 20  # a class such as \pL is some hundred ranges
-    return min(size * times, 10**9)
-
-
-def _pattern_weight(found: Sequence[Token], index: int) -> int:
-    pattern = plain(found[index + 2].text) if index + 2 < len(found) and found[index + 2].kind == Kind.TEXT else None
-    return 20 + (pattern_size(pattern) if pattern is not None else MAX_PATTERN)
-
-
-def patterns(source: str) -> list[tuple[Place, str]]:
+def patterns_of(source: str, found: Sequence[Token]) -> list[tuple[Place, str]]:
     """Position and literal of every pattern in a condition that ``check`` passed."""
-    found = tokens(source)
     calls = [index for index, token in enumerate(found) if token.kind == Kind.CALL and token.text == "matches"]
     return [(position(source, found[index].start), found[index + 2].text) for index in calls]

@@ -187,14 +187,10 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule ready to be evaluated. ``reads`` are the fields its condition reads, ``asks`` what must hold for it.
-
-    ``digest`` is the same for the same condition.
-    """
+    """A rule ready to be evaluated. ``asks`` is what must hold for it, ``digest`` the same for the same condition."""
 
     spec: RuleSpec
     condition: Condition
-    reads: tuple[str, ...]
     digest: bytes
     asks: Alternatives
 

@@ -9,18 +9,18 @@ from typing import Any
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules import hand_off
-from services.routing.rules.facts import BY_NAME, ENVIRONMENT, INTEGERS, inputs, values
+from services.routing.rules.facts import ENVIRONMENT, INTEGERS, inputs, values
 from services.routing.rules.index import Index
 from services.routing.rules.reasons import why, why_not
 from services.routing.rules.steps import Steps, at_once
-from services.routing.spec import RulesetSpec, RuleSpec
+from services.routing.spec import RulesetSpec
 from shared.conditions import ConditionError
 from shared.conditions.necessary import necessary
-from shared.conditions.reading import Place, fields
+from shared.conditions.reading import Place
 from shared.contracts.envelope import Because
 
 MAX_PROBLEMS = 50  # named in one answer; none is looked for beyond
-MAX_WORK = 40_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
+MAX_WORK = 25_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
 MAX_EXPLAINED = 20  # earlier rules explained; the others are counted
 
 
@@ -56,7 +56,10 @@ def compiling(version: int, spec: RulesetSpec) -> Steps[Compiled]:
     problems: list[RuleProblem] = []
     for rule in spec.rules:
         try:
-            made.append(_compile(rule))
+            condition = ENVIRONMENT.compile(rule.when)
+            yield
+            asks = necessary(condition.tree(), INTEGERS)
+            made.append(Rule(rule, condition, condition.digest(), asks))
         except ConditionError as wrong:
             problems.append(RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place)))
         yield
@@ -94,12 +97,6 @@ def _place(source: str, place: Place | None) -> dict[str, str]:
     if place is None:
         return {}
     return {"line": str(place.line), "column": str(place.column), "shown": place.shown(source)}
-
-
-def _compile(rule: RuleSpec) -> Rule:
-    condition = ENVIRONMENT.compile(rule.when)
-    reads = tuple(fields(rule.when, tuple(BY_NAME)))
-    return Rule(rule, condition, reads, condition.digest(), necessary(condition.tree(), INTEGERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,11 @@ def match(compiled: Compiled, facts: ContactFacts) -> Match:
         return Match(None, fallback.team, fallback.priority, (), because)
     because = Because(
         text=f"{first.spec.id}: {why(first.spec.when, known)}",
-        facts={"ruleset_version": compiled.version, "rule": first.spec.id, "inputs": inputs(first.reads, known)},
+        facts={
+            "ruleset_version": compiled.version,
+            "rule": first.spec.id,
+            "inputs": inputs(first.condition.reads, known),
+        },
     )
     then = first.spec.then
     priority = then.priority or fallback.priority

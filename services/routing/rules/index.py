@@ -20,6 +20,7 @@ from shared.conditions.tree import Name, Node, Select, source
 
 MAX_BOUNDS = 1_000  # of one term; of more, every second, third, … is kept
 MAX_SEARCHED = 20_000  # characters of patterns that are searched for in one text; rules beyond are evaluated
+MAX_PATTERN = 100  # characters of one of them: what searching for a text of many equal letters takes is their square
 WORTH_COMPUTING = 3  # rules that a term computed by CEL, or a search of a text, may spare; fewer are evaluated at once
 
 MISSING = object()
@@ -286,7 +287,7 @@ class _Search:
         room = MAX_SEARCHED
         for bit, test in tests:
             pattern = max(test.found, key=lambda each: (len(each), each))
-            if pattern not in places and len(pattern) <= room:
+            if pattern not in places and len(pattern) <= min(room, MAX_PATTERN):
                 try:
                     places[pattern] = self._filter.Add(pattern, _OPTIONS)
                 except re2.error:

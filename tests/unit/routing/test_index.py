@@ -116,3 +116,13 @@ def test_a_thousand_real_rules_decide_contacts_as_the_plain_loop_does() -> None:
     compiled = rules.compile(1, thousand.ruleset(seed=1))
     for contact in thousand.contacts(300, seed=2):
         assert indexed(compiled, contact) == plain(compiled, contact)
+
+
+def test_long_texts_are_not_searched_for_beforehand() -> None:
+    """What searching a text of equal letters for one takes is the square of its length; to evaluate it is linear."""
+    known = dict.fromkeys(ENVIRONMENT.variables) | {"contact.body": "nothing like it"}
+    activation = ENVIRONMENT.activation(known)
+    for letters, candidates in ((90, []), (3_000, [0, 1, 2, 3])):
+        conditions = [f"contact.body.contains('{n}{'a' * letters}b')" for n in range(4)]
+        compiled = ruleset(*((when, "x") for when in conditions))
+        assert compiled.candidates(known, activation) == candidates
