@@ -49,9 +49,7 @@ class Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len(value) > MAX_FIELDS:  # to name each unknown one takes long
-            raise ValueError(f"{len(value)} fields are more than there are; send only those that are documented")
-        return value
+        return _few(value)
 
 
 class Strict(Part):
@@ -61,7 +59,7 @@ class Strict(Part):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, value: Any) -> Any:
-        if wrong := _unstorable(value, 0):
+        if wrong := _unstorable(_few(value), 0):
             raise ValueError(wrong.said())
         return value
 
@@ -75,6 +73,12 @@ class Spec(Strict):
         if isinstance(value, dict):
             return {k: v for k, v in value.items() if k not in READ_ONLY or k in cls.model_fields}
         return value
+
+
+def _few(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:  # to name each unknown one takes long
+        raise ValueError(f"{len(value)} fields are more than there are; send only those that are documented")
+    return value
 
 
 @dataclass(slots=True)
