@@ -23,7 +23,8 @@ LOOP_LIMIT = 10_000  # CEL's own, per evaluation
 
 _CALLED = 3_000  # units of a condition that does nothing
 _STEP = 30  # of one token evaluated
-_LETTERS = 100  # of a text searched for, that take a unit for each character searched through
+_SEARCH, _LETTERS = 6, 100  # at each character, where all are equal; and of the text, that take one more
+_SEARCHES = frozenset({"contains", "indexOf", "lastIndexOf"})
 _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 _BUILDERS = frozenset({"replace", "join", "format", "split", "quote"})
 _READERS = frozenset(
@@ -83,7 +84,7 @@ def _weight(call: str, text: str | None) -> int:
     """Units for each character that it reads."""
     if call == "matches":
         return patterns.SLOW * MAX_PATTERN if text is None else patterns.weight(text)
-    return 1 + len(text or "") // _LETTERS
+    return 1 if call not in _SEARCHES else _SEARCH + len(text or "") // _LETTERS
 
 
 def _items(found: Sequence[Token], dot: int) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.conditions.patterns import FEW, SLOW, SURE, remembered, size, weight
+from shared.conditions.patterns import FEW, MORE, QUICK, SLOW, remembered, size, weight
 
 ORDINARY = (
     r"(?i)\b(refund|chargeback|payout)s?\b",
@@ -14,6 +14,7 @@ ORDINARY = (
     r"(?i)(order|invoice) *#?[0-9]{6,10}",
     r"(?i)ref: [A-Z0-9]{12}",
     r"[\w.+-]+@[\w-]+\.[\w.]+",
+    r"^(?i)(re|fwd): (?s)your.order",
     "grüße|[äöü]{3}",
 )
 # Each takes RE2 10 ms or more on 16,000 letters a and b at random, where others take a tenth of a millisecond.
@@ -28,13 +29,13 @@ SLOWEST = (
     r"([^c]{13}a|a+.{14})?ba{14}c",
     "(a|b)*a" + "(a|b)" * 20 + "c",
 )
-UNREAD = (r"\pL{3}x", r"\Qa.b\E", r"\x{41}b", r"[\pN]a", "a(b", "a)b")
+UNREAD = (r"\pL{3}x", r"\Qa.b\E", r"\x{41}b", r"[\pN]a", "a(b", "a)b", "(?i)a(?-i:b)")
 
 
 @pytest.mark.parametrize("pattern", ORDINARY)
 def test_ordinary_patterns_are_sure_to_be_quick(pattern: str) -> None:
     assert remembered(pattern) <= FEW
-    assert weight(pattern) == SURE
+    assert weight(pattern) <= QUICK + FEW * MORE
 
 
 @pytest.mark.parametrize("pattern", SLOWEST)
