@@ -23,7 +23,14 @@ _TOKEN = re.compile(
     r"|(?P<class>\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|(?P<escape>\\.)|(?P<nothing>[\^$])|(?P<any>\.)|(?P<letter>.)",
     re.DOTALL,
 )
-_ALL = frozenset(map(chr, range(128))) | {"é"}  # for any that is not ASCII
+_ITEM = re.compile(r"(?P<first>\\.|[^\\])(?:-(?P<last>\\.|[^\\]))?", re.DOTALL)
+_OTHER = "é"  # stands for all that is not ASCII
+_ASCII = frozenset(map(chr, range(128)))
+_ALL = _ASCII | {_OTHER}
+_DIGITS, _SPACES = frozenset("0123456789"), frozenset("\t\n\f\r ")
+_WORDS = frozenset(each for each in _ASCII if each.isalnum() or each == "_")
+_CLASSES = {"d": _DIGITS, "D": _ALL - _DIGITS, "s": _SPACES, "S": _ALL - _SPACES, "w": _WORDS, "W": _ALL - _WORDS}
+_CLASSES |= {"n": frozenset("\n"), "t": frozenset("\t"), "r": frozenset("\r")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +142,39 @@ def _repeated(inner: _Node, token: re.Match[str]) -> _Repeat:
 
 def _these(kind: str, text: str) -> frozenset[str]:
     """The characters that one token stands for; none where it stands between two."""
-    if kind == "letter":
-        return frozenset(text if text.isascii() else "é")
-    if kind == "any" or "[:" in text:
+    match kind:
+        case "any":
+            return _ALL
+        case "letter":
+            return frozenset(_plain(text))
+        case "escape":
+            return frozenset() if text[1] in "bBAz" else _escaped(text)
+    if "[:" in text:
         return _ALL
-    if kind == "escape" and text[1] in "bBAz":
-        return frozenset()
-    if re.search(r"\\[a-zA-Z0-9]", re.sub(r"\\[dDsSwWnrt]", "", text)):
+    negated = text[1] == "^"
+    these: set[str] = set()
+    for item in _ITEM.finditer(text, 1 + negated, len(text) - 1):
+        first = _escaped(item["first"])
+        if item["last"] is None:
+            these |= first
+            continue
+        low, high = item["first"][-1], min(item["last"][-1], "\x7f")
+        these.update(map(chr, range(ord(low), ord(high) + 1)), _plain(item["last"][-1]))
+    return _ALL - these | {_OTHER} if negated else frozenset(these)
+
+
+def _escaped(text: str) -> frozenset[str]:
+    if text[0] != "\\":
+        return frozenset(_plain(text))
+    if text[1] in _CLASSES:
+        return _CLASSES[text[1]]
+    if text[1].isalnum():
         raise _Unread
-    try:
-        single = re.compile(text, re.DOTALL)
-    except re.error:
-        raise _Unread from None
-    return frozenset(each for each in _ALL if single.fullmatch(each)) | (
-        frozenset("é") if not text.isascii() else set()
-    )
+    return frozenset(_plain(text[1]))
+
+
+def _plain(letter: str) -> str:
+    return letter if letter.isascii() else _OTHER
 
 
 def _within(node: _Node, before: tuple[_Node, ...] | None) -> int:
