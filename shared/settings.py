@@ -94,7 +94,7 @@ class Settings(FromEnvironment):
 
     # Limits
     body_limit: int = 1_048_576  # bytes of one request, but for batches and raw email
-    ruleset_body_limit: int = 400_000  # a ruleset is taken in at once, however it is written
+    ruleset_body_limit: int = 300_000  # a ruleset is taken in at once, however it is written
     batch_body_limit: int = 64 * 1_048_576
     email_body_limit: int = 26_214_400
     rate_limit: int = 20_000  # requests a minute for one key, per process
