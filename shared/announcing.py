@@ -22,7 +22,7 @@ from shared.log import partition_of
 
 log = structlog.get_logger()
 
-_TIMER = "t.case_id, t.subject, t.step, t.due_at, t.version, t.lagging"
+_TIMER = "t.case_id, t.subject, t.step, t.due_at, t.version, t.lagging, t.known"
 _IN_ORDER = "ORDER BY t.due_at, t.subject, t.step"
 _WRITTEN: Mapping[str, str] = {
     "nth": "int",
@@ -106,7 +106,7 @@ async def look(tx: Tx, due: str, announcer: Announcer | None, /, **parameters: A
         found = await tx.records(f"WITH {due} SELECT {_TIMER} FROM t {_IN_ORDER}", **parameters)
         return [Seen(Fired(*row), 0, 0, ()) for row in found]
     found = await tx.records(f"WITH {due} {announcer.look}", **parameters)
-    return [Seen(Fired(*row[:6]), row[6], row[7], row[8:] if row[8] is not None else ()) for row in found]
+    return [Seen(Fired(*row[:7]), row[7], row[8], row[9:] if row[9] is not None else ()) for row in found]
 
 
 class Telling:
@@ -122,7 +122,7 @@ class Telling:
 
     def add(self, seen: Seen, now: datetime) -> bool:
         """Whether its columns tell what it says."""
-        case_id, subject, step, _, version, _ = seen.fired
+        case_id, subject, step, _, version, *_ = seen.fired
         sequence = self._sequences.get(case_id, seen.sequence) + 1
         try:
             said = self._announcer.say(seen.fired, seen.row, now) if seen.row else None

@@ -182,10 +182,12 @@ class Ticker:
             unread = asked
         due = []
         for each, partition in zip(found, partitions, strict=True):
-            if self._knows(each, partition) or (partition in near and str(each.case_id) not in unread):
-                due.append(each)
+            if self._knows(each, partition):
+                due.append(each._replace(known=self._freshness.until[partition]))
+            elif partition in near and str(each.case_id) not in unread:
+                due.append(each._replace(known=now))
             elif partition in may and each.due_at <= may[partition]:
-                due.append(each._replace(lagging=True))
+                due.append(each._replace(lagging=True, known=now))
         return due
 
     def _knows(self, timer: Fired, partition: int) -> bool:

@@ -88,7 +88,7 @@ def known(heads: str, records: str, partitions: int, near: int) -> str:
         f" unread AS MATERIALIZED (SELECT r.key FROM behind b CROSS JOIN LATERAL (SELECT key FROM {records}"
         " WHERE topic = b.topic AND partition = b.partition AND position >= b.since AND position < b.until) r"
         f" WHERE b.partition NOT IN (SELECT partition FROM far) LIMIT {near * partitions}),"  # it is never more
-        " t AS (SELECT t.*, false AS lagging FROM timer t WHERE t.due_at <= :now"
+        " t AS (SELECT t.*, false AS lagging, CAST(:now AS timestamptz) AS known FROM timer t WHERE t.due_at <= :now"
         " AND t.partition NOT IN (SELECT partition FROM far)"
         " AND CAST(t.case_id AS text) NOT IN (SELECT key FROM unread)"
         " ORDER BY t.due_at, t.subject, t.step LIMIT :limit)"
@@ -96,9 +96,9 @@ def known(heads: str, records: str, partitions: int, near: int) -> str:
 
 
 GIVEN = (
-    "t AS (SELECT t.*, n.lagging FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
-    " CAST(:due AS timestamptz[]), CAST(:versions AS int[]), CAST(:lagging AS bool[]))"
-    " AS n (subject, step, due_at, version, lagging)"
+    "t AS (SELECT t.*, n.lagging, n.known FROM unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[]),"
+    " CAST(:due AS timestamptz[]), CAST(:versions AS int[]), CAST(:lagging AS bool[]),"
+    " CAST(:known AS timestamptz[])) AS n (subject, step, due_at, version, lagging, known)"
     " JOIN timer t USING (subject, step) WHERE t.due_at = n.due_at AND t.version = n.version)"
 )
 """Timers ``t`` that were found before, for ``announcing.look``, those that still stand."""
@@ -112,6 +112,7 @@ def given(fired: Sequence[Fired]) -> dict[str, Sequence[Any]]:
         "due": [each.due_at for each in fired],
         "versions": [each.version for each in fired],
         "lagging": [each.lagging for each in fired],
+        "known": [each.known for each in fired],
     }
 
 

@@ -32,7 +32,11 @@ class CancelTimer:
 
 
 class Fired(NamedTuple):
-    """A timer came due; an input of ``decide``. ``lagging``: the service had not read everything up to now."""
+    """A timer came due; an input of ``decide``.
+
+    ``lagging``: the service had not read everything up to then. ``known``: until when it has read everything about the
+    case, its due time at least; None: until now. What passed since must wait for its own knowledge.
+    """
 
     case_id: UUID
     subject: UUID
@@ -40,6 +44,7 @@ class Fired(NamedTuple):
     due_at: datetime
     version: int
     lagging: bool = False
+    known: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,8 @@ class Model:
             clock.doubt = f"clock: {name} is due {clock.last.due_at}, and {data.TYPE} is for {data.due_at}"
         if breach and clock.state == "breached":
             raise Violation(f"twice: {name} is broken again")
-        if clock.state == "ended":
+        again = breach and isinstance(clock.last, clocks.ClockWithdrawn) and data.due_at in clock.broken
+        if clock.state == "ended" and not again:
             clock.doubt = f"after its end: {data.TYPE} of {name}"
         if isinstance(data, clocks.ClockWarned) and clock.state == "breached":
             raise Violation(f"after its end: {name} is warned of when it is broken")

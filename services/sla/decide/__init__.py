@@ -7,6 +7,7 @@ breach that is not over yet; one that is over when we learn of it (kept late) is
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -142,6 +143,9 @@ def _on_fired(case: Case, fired: Fired, now: datetime) -> Decision[Case]:
     if told is None:
         early = f"{step.step} is due only at {step.due_at.isoformat()}; the timer is set again."
         return Decision(case, Because(text=early), timers=(step,))
+    if not told.known(fired):
+        text = f"More has passed, at {told.at.isoformat()}: the timer waits until all up to then is read."
+        return Decision(case, Because(text=text), timers=(replace(step, due_at=told.at),))
     teller = Teller(case.words, now)
     after = teller.announce(clock, told, fired.lagging)
     following = next_step(after)

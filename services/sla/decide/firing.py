@@ -14,6 +14,7 @@ from services.sla.decide.standing import step_of
 from services.sla.model import Clock, Level
 from shared.contracts import clocks as events
 from shared.contracts import duration
+from shared.contracts.decision import Fired
 from shared.contracts.words import ClockState
 
 PUNCTUAL = timedelta(seconds=1)  # a timer that fires within this says nothing of being late
@@ -44,6 +45,10 @@ class Announcement(NamedTuple):
     passed_over: Sequence[float]  # levels that nobody hears of any more
     said: str  # the clock's sentence
     following: tuple[str, datetime] | None  # the step that it waits for now, and when that is due
+
+    def known(self, fired: Fired) -> bool:
+        """Whether all that could keep it from being said is known: it may have passed after what the timer is for."""
+        return fired.known is None or self.at <= fired.known
 
 
 def due_of(clock: Clock) -> Due:

@@ -98,7 +98,7 @@ _UPDATE = (
 def _say(fired: Fired, columns: Sequence[Any], now: datetime) -> Said | None:
     row = _Row(*columns)
     told = announcement(_due(row), now)
-    if told is None:
+    if told is None or not told.known(fired):
         return None
     carried = (_KINDS[told.kind], told.at, told.share, told.said, row.configured)
     return Said(_event(row, told, fired.lagging, now), told.following, carried)

@@ -196,9 +196,11 @@ class Desk:
             timer = due[0]
             self.fire(timer, max(timer.due_at, START), lagging)
 
-    def fire(self, timer: SetTimer, now: datetime, lagging: bool = False) -> Decision[Case]:
+    def fire(
+        self, timer: SetTimer, now: datetime, lagging: bool = False, known: datetime | None = None
+    ) -> Decision[Case]:
         self.timers.pop((timer.subject, timer.step), None)  # a timer that fires is gone
-        return self.take(Fired(CASE, timer.subject, timer.step, timer.due_at, timer.version, lagging), now)
+        return self.take(Fired(CASE, timer.subject, timer.step, timer.due_at, timer.version, lagging, known), now)
 
     def wake(self, now: datetime) -> None:
         """After downtime: fire all that is overdue, at once."""

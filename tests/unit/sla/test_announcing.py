@@ -136,6 +136,33 @@ async def test_the_quick_look_finds_what_the_thorough_one_does_and_waits_for_the
     assert {each.fired.case_id for each in quick} == set(CASES[20:])
 
 
+async def test_a_late_warning_tells_of_no_breach_whose_reply_is_unread(sla: Sla, log: Log) -> None:
+    """All was read when the warning came due. What passed until it is said must be known too."""
+    target = {"metric": "first_reply", "within": "PT1H", "warn_at": [0.5]}
+    await sla.put("/v1/policies/warned", {"position": 1, "when": "true", "targets": [target]})
+    story = Story()
+    story.contact(0)
+    story.assigned("frontline", at=0.1)
+    await sla.take(story.events)
+    ticker = Ticker(sla.runtime)
+    sla.clock.set(m(40))
+    assert [each.step for each in await ticker._due(sla.clock.now())] == ["warn:0.5"]  # and then it stands still
+    story.reply(50)
+    await log.append([_record(story.events[-1])])
+    sla.clock.set(m(60.1))
+    for _ in range(3):
+        await ticker.step()
+    assert await broken(sla) == []
+    worker = Worker(sla.runtime)
+    while not await worker.step():
+        pass
+    await worker.stop()
+    for _ in range(3):
+        await ticker.step()
+    [clock] = [each for each in (await sla.loaded()).clocks if each.metric == "first_reply"]
+    assert (clock.state, clock.breached_at) == ("met", None)
+
+
 async def test_rounds_that_follow_one_another_look_only_once(sla: Sla, log: Log) -> None:
     await opened(sla)
     sla.clock.set(m(DUE))

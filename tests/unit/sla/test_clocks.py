@@ -467,6 +467,28 @@ class TestWarnings:
         assert desk.types("first_reply") == ["started", "breached"]
         assert desk.last("first_reply").because.facts["passed_over"] == [0.5, 0.9]
 
+    @pytest.mark.parametrize(("known", "says"), [(54, "warned"), (59, "warned"), (60, "breached"), (90, "breached")])
+    def test_what_has_passed_is_told_only_where_everything_up_to_then_is_known(
+        self, story: Story, known: int, says: str
+    ) -> None:
+        desk = Desk(configured({"p": self.WARNED})).play(opened(story).events)
+        desk.tick(m(31))
+        [timer] = [each for each in desk.timers.values() if each.step == "warn:0.9"]
+        now = m(90) if says == "breached" else m(59)
+        desk.fire(timer, now, known=m(known))
+        assert desk.types("first_reply") == ["started", "warned", says]
+
+    def test_what_is_not_known_yet_is_waited_for_as_long_as_a_timer_of_its_own_would(self, story: Story) -> None:
+        desk = Desk(configured({"p": self.WARNED})).play(opened(story).events)
+        [timer] = desk.timers.values()
+        decision = desk.fire(timer, m(90), known=m(59))
+        assert desk.types("first_reply") == ["started"]
+        assert "waits until all up to then is read" in decision.because.text
+        [waits] = desk.timers.values()
+        assert waits.due_at == m(60)
+        desk.fire(waits, m(90), known=m(60))
+        assert desk.last("first_reply").because.facts["passed_over"] == [0.5, 0.9]
+
     def test_warnings_count_staffed_time(self, story: Story) -> None:
         of = policy(target("first_reply", "PT8H", calendar="dublin", warn_at=[0.9]))
         desk = Desk(configured({"p": of}, {"dublin": DUBLIN})).play(opened(story).events)
