@@ -36,6 +36,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
 Date = Annotated[date, BeforeValidator(_day)]
 
+_LISTS = (list, tuple)  # `list | tuple` would be made anew for each of many values
 MAX_NESTING, MAX_FIELDS = 32, 1_000
 READ_ONLY = ("name", "version", "updated_at", "updated_by", "warnings")  # what answers add to a configured document
 
@@ -109,7 +110,7 @@ def _unstorable(value: Any, depth: int) -> _Unstorable | None:
                 return wrong
             if not _plain(inner) and (wrong := _unstorable(inner, depth + 1)):
                 return wrong.at(f".{key}")
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _LISTS):
         for place, inner in enumerate(value):
             if not _plain(inner) and (wrong := _unstorable(inner, depth + 1)):
                 return wrong.at(f"[{place}]")

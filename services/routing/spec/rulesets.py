@@ -80,6 +80,9 @@ class FallbackSpec(Part):
 Line = Annotated[str, StringConstraints(max_length=2_000)]
 
 
+_SCALARS = (str, int, float)  # a truth is an int
+
+
 def _json(attributes: dict[str, Any]) -> dict[str, Any]:
     """As pydantic's ``JsonValue``, which calls Python for each value twice."""
     waiting: list[Any] = [attributes]
@@ -89,7 +92,7 @@ def _json(attributes: dict[str, Any]) -> dict[str, Any]:
             waiting.extend(each.values())
         elif isinstance(each, list):
             waiting.extend(each)
-        elif not (each is None or isinstance(each, str | bool | int | float)):
+        elif not (each is None or isinstance(each, _SCALARS)):
             raise ValueError(f"{type(each).__name__} is nothing that JSON has; write it as a text")
     return attributes
 
