@@ -25,6 +25,7 @@ from shared.health import Health
 from shared.joined import Protocol
 from shared.leases import Leases
 from shared.ledger import Entry
+from shared.log import Neighbour
 from shared.relay import NAMES, Relay
 from shared.retention import Retention
 from shared.runtime import Runtime
@@ -34,7 +35,9 @@ from shared.watch import Watch
 from shared.worker import Worker
 
 REST_S = 0.004  # of a relay after a step that is not full, or as long as it took: under load more goes with each
-TICK_REST_S = 0.003  # of a ticker between rounds that are not large: a round costs the same for one timer as for ten
+# Of a ticker between rounds that are not large: a round costs the same for one timer as for ten, and most of all where
+# it asks a log elsewhere what is unread.
+TICK_REST_S, ASKING_REST_S = 0.003, 0.015
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
 
@@ -103,10 +106,11 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
 
         loops.append(Loop(f"{name} worker", work, close=worker.stop, failed=failed))
         ticker = Ticker(part.ticking)
+        tick_rest_s = TICK_REST_S if isinstance(part.ticking.log, Neighbour) else ASKING_REST_S
 
         async def tick() -> float:
             pause = await ticker.step()
-            return TICK_REST_S if 0 < ticker.fired < MANY else pause
+            return tick_rest_s if 0 < ticker.fired < MANY else pause
 
         loops.append(Loop(f"{name} ticker", tick, runtime.wake_ticker, ticker.stop, apart=True))
     loops.append(Loop(f"{name} retention", Retention(runtime).step))

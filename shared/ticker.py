@@ -7,6 +7,7 @@ away is waited for, up to ``fire_grace``; then the timer fires, marked ``lagging
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -86,9 +87,12 @@ class Ticker:
         self._next: datetime | None = None  # when the earliest timer was due, as of the last look
         self._thorough_at = self._started_at  # when those that wait are looked at, though others fire
         self.fired = 0  # in the last step
+        self._acquainted = False  # with the log
 
     async def step(self) -> float:
         """Fire what is due; gives how many seconds to sleep (0: there is more)."""
+        if not self._acquainted:
+            await self._acquaint()
         settings, now = self._runtime.settings, self._runtime.clock.now()
         sleep = self._runtime.ticker_sleeps
         if self.fired:  # more is due, most likely
@@ -119,6 +123,13 @@ class Ticker:
         """In the thread that it ran in, where its connections belong."""
         await self._runtime.log.stop()
         await self._runtime.db.close()
+
+    async def _acquaint(self) -> None:
+        """Ask Kafka before anything is due: its client learns of topics one by one, which takes a third of a second."""
+        self._acquainted = True
+        if not isinstance(self._runtime.log, Neighbour):
+            with contextlib.suppress(LogUnavailable):
+                await self._runtime.log.end_positions(self._card.consumes)
 
     async def _round(self, now: datetime) -> int:
         """Fire the timers that have been due longest, by case in lanes side by side; gives how many."""
