@@ -112,6 +112,8 @@ class Work(Generic[S]):
     wrote_events: bool = False
     first_due: datetime | None = None  # of the timers that were set
     decided: bool = False
+    begun: bool = False  # what was decided is under way already: nobody need be woken for it
+    then: list[Callable[[], Awaitable[None]]] = field(default_factory=list)  # to do once it is committed
     _locked: dict[UUID, int] = field(default_factory=dict)  # case → how many events were published about it
     _opened: set[UUID] = field(default_factory=set)  # cases of this transaction, which have no row yet
 

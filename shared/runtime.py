@@ -1,10 +1,11 @@
 """What one service runs with: its parts, and how they wake each other."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from shared.aside import Wake
 from shared.batch import Input, Service, Work
@@ -40,6 +41,8 @@ class Runtime(Generic[S]):
     ticker_sleeps: Sleep = field(default_factory=Sleep)
     wake_sender: Wake = field(default_factory=Wake)
     passed: dict[TopicPartition, int] = field(default_factory=dict)  # read in this process: nothing before it matters
+    # What a batch decided, begun in the batch's own transaction: handed the states that it left.
+    begin: Callable[[Work[S], Mapping[UUID, S]], Awaitable[None]] | None = None
     configurable: list[Any] = field(default_factory=list)  # every kind of resource that the routes serve
 
     def known(self, progress: Positions) -> Positions:
@@ -54,12 +57,14 @@ class Runtime(Generic[S]):
         async with self.db.transaction() as tx:
             work = Work(self.service, tx, self.ids, self.log.partitions, self.clock.now())
             yield work
+        for each in work.then:
+            await each()
         if work.wrote_events:
             self.wake_relay.set()
         asleep = self.ticker_sleeps.until
         if work.first_due is not None and (asleep is None or work.first_due < asleep):
             self.wake_ticker.set()
-        if work.decided:  # else a loop that looked and found nothing to do would wake itself again and again
+        if work.decided and not work.begun:  # not for a loop that found nothing to do: it would wake itself for ever
             self.wake_sender.set()
 
     async def command(

@@ -19,7 +19,7 @@ from shared.contracts import catalogue
 from shared.contracts.contacts import CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.identity import derived
-from shared.db import is_data_error
+from shared.db import is_data_error, is_transient
 from shared.log import Consumer, OwnershipLost, Positions, Received
 from shared.outbox import EventTooLarge
 from shared.pace import gently
@@ -27,7 +27,8 @@ from shared.runtime import Runtime
 
 BATCH_S = 0.1
 REST_S = 0.05  # after a batch that is not full, at most: as long as it took
-WAITING_REST_S = 0.01  # after records that wait
+WAITING_REST_S = 0.01  # after records that wait, of which the ticker hears at once; …
+UNHEARD_REST_S = 0.05  # … and of which nobody does
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
 MOST_WAITING = 500  # records that wait for a batch
 LET_WAIT = timedelta(seconds=0.25)  # … and how long the first of them may
@@ -78,7 +79,8 @@ class Worker:
         reads = [self._read(record) async for record in gently(records)]
         if self._may_wait(reads):
             self._unfinished = {}
-            self.rest = WAITING_REST_S if len(records) < self._size else 0.0
+            if len(records) < self._size:
+                self.rest = WAITING_REST_S if all(read.passed for read in self._waiting) else UNHEARD_REST_S
         elif together := [*self._waiting, *reads]:
             await self._take(together)
             self._fit(len(records), time.monotonic() - began)
@@ -152,8 +154,10 @@ class Worker:
         return self._consumer
 
     async def _handle(self, reads: Sequence[Read], poison: Mapping[UUID, str] | None = None) -> None:
-        """All of ``reads`` in one transaction. ``poison`` names events that are known to be undecidable, and why."""
-        poison = poison or {}
+        """All of ``reads`` in one transaction, and what they decided is begun in it.
+
+        ``poison``: nothing is begun, and these events are known to be undecidable, and why.
+        """
         async with self._runtime.unit() as work:
             new = await inbox.claim(work.tx, [(read.event_id, read.record.topic) for read in reads], work.now)
             fresh = _distinct([read for read in reads if read.event_id in new])
@@ -163,12 +167,12 @@ class Worker:
         for read in fresh:
             telemetry.EVENTS_HANDLED.labels(self._card.name, read.record.topic).inc()
 
-    async def _decide(self, work: Work[Any], reads: Sequence[Read], poison: Mapping[UUID, str]) -> None:
+    async def _decide(self, work: Work[Any], reads: Sequence[Read], poison: Mapping[UUID, str] | None) -> None:
         await work.lock([read.case_id for read in reads])
         stuck = await parked.cases(work.tx, sorted({read.case_id for read in reads}))
         inputs, put_aside = [], []
         for read in reads:
-            error = read.error or poison.get(read.event_id)
+            error = read.error or (poison or {}).get(read.event_id)
             erases = read.event is not None and isinstance(read.event.data, CustomerErased)
             if error is None and read.case_id in stuck and not erases:  # an erasure waits for nothing
                 error = "waits behind an earlier parked event of its case"
@@ -179,7 +183,9 @@ class Worker:
                 inputs.append(Input(read.case_id, read.event, read.event.traceparent))
         if inputs:
             with telemetry.span(f"{self._card.name} decide", inputs):
-                await work.apply(inputs)
+                decisions = await work.apply(inputs)
+            if poison is None:
+                await self._begin(work, {each.case_id: d.state for each, d in zip(inputs, decisions, strict=True)})
         erased = [each.case_id for each in inputs if isinstance(each.body.data, CustomerErased)]
         if put_aside:
             await parked.write(work.tx, put_aside, work.now)
@@ -192,12 +198,22 @@ class Worker:
             await parked.forget(work.tx, erased)
             await outbox.forget(work.tx, self._card.publishes, erased)
 
+    async def _begin(self, work: Work[Any], states: Mapping[UUID, Any]) -> None:
+        if self._runtime.begin is None:
+            return
+        try:
+            await self._runtime.begin(work, states)
+        except Exception as wrong:
+            if is_transient(wrong):
+                raise
+            raise Undecidable(f"what was decided cannot be begun: {wrong}") from wrong  # the events are without fault
+
     async def _one_by_one(self, reads: Sequence[Read], first: Exception) -> None:
-        """Replay a batch singly, so that only what is poison is parked."""
+        """Replay a batch singly, so that only what is poison is parked; others begin what is decided."""
         log.warning("replaying a batch singly", service=self._card.name, events=len(reads), error=str(first)[:500])
         for read in reads:
             try:
-                await self._handle([read])
+                await self._handle([read], {})
             except (Undecidable, EventTooLarge) as poison:
                 await self._handle([read], {read.event_id: str(poison)})
             except Exception as wrong:

@@ -26,7 +26,7 @@ from shared.process import Member
 from shared.runtime import Runtime
 from shared.service import Assembly, Loop
 
-CLAIMS_REST_S, RECORDS_REST_S = 0.005, 0.02  # a transaction of ten messages costs little more than one of one
+CLAIMS_REST_S, RECORDS_REST_S = 0.005, 0.05  # a transaction of ten messages costs little more than one of one
 
 
 def service() -> Service[CaseState]:
@@ -54,6 +54,7 @@ def assemble(runtime: Runtime[CaseState]) -> Assembly:
     }
     key = _Key(runtime)
     sending = Sending(runtime, senders, key)
+    runtime.begin = sending.begin
     loops = [Loop("notify claims", sending.claim, runtime.wake_sender, sending.close, rest_s=CLAIMS_REST_S)]
     loops.append(Loop("notify records", sending.record, rest_s=RECORDS_REST_S))
     loops += [Loop(f"notify sender {n}", sending.send) for n in range(1, settings.send_concurrency + 1)]

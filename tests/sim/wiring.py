@@ -268,6 +268,7 @@ def replica(name: str, runtime: Runtime[Any], sinks: Sinks) -> Replica:
         loops.append(Loop("desk", Dispatcher(runtime, store).step, looks=True))  # type: ignore[arg-type]
     elif service == "notify":
         sending = Sending(runtime, senders(sinks), _signing_key(runtime))  # type: ignore[arg-type]
+        runtime.begin = sending.begin
         loops.append(Loop("claims", sending.claim, looks=True))
         loops.append(Loop("send", sending.send, lambda: not sending.idle))
         loops.append(Loop("record", sending.record, lambda: not sending._answered.empty()))

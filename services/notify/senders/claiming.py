@@ -1,11 +1,13 @@
 """Claims: one transaction takes many due deliveries of many lanes, each fenced by a token of its own."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
+from services.notify.decide.draft import unsent
 from services.notify.decide.storms import DIGESTED, WINDOW, Bundle, Digest, Plan, Waiting, plan
 from services.notify.message import build
 from services.notify.message.templates import worded
@@ -85,6 +87,17 @@ async def _read_by(tx: Tx, waiting: list[Waiting], catch_all: str) -> list[Waiti
     return [replace(each, **same) if each.way == CATCH_ALL else each for each in waiting]
 
 
+def due_of(states: Iterable[CaseState], now: datetime) -> list[Waiting]:
+    """What of these cases is due and not claimed, in the order of lanes."""
+    due = [
+        (each.next_at - timedelta(seconds=each.head_start), each.id, state.case_id, each)
+        for state in states
+        for each in state.deliveries.values()
+        if unsent(each) and each.next_at <= now and each.token is None
+    ]
+    return [Waiting(id, case_id, each.lane, each.grouping, each.attempts) for _, id, case_id, each in sorted(due)]
+
+
 class Claiming:
     """One claim: a transaction's worth. ``key`` signs the links on which people act."""
 
@@ -108,6 +121,22 @@ class Claiming:
         taken = [self._single(*each) for each in made if each[0].digest is None]
         taken += await self._digests([(b.digest, of) for b, of in made if b.digest is not None])
         await self._spend(taken, planned.opened)
+        return taken
+
+    async def begin(self, new: Sequence[Waiting], states: Mapping[UUID, CaseState], limit: int) -> list[Claimed]:
+        """Claim of what this transaction has just decided and leaves by itself, where its lane has room for it and
+        nothing else to send. ``states``: of the cases that it decided about, as they were saved."""
+        if not new:
+            return []
+        work = self._work
+        self._rooms = await lanes.lock(
+            work.tx, [each.lane for each in new], work.now, [each.delivery_id for each in new]
+        )
+        free = {lane: room.free for lane, room in self._rooms.items()}
+        planned = plan([each for each in new if each.lane in self._rooms][:limit], {}, {}, free, work.now)
+        saved = {case_id: replace(of, history=(), tries={}, blocks={}) for case_id, of in states.items()}
+        taken = [self._single(*each) for each in await self._apply(planned, saved) if each[1]]
+        await self._spend(taken)
         return taken
 
     async def redraw(self, stale: Sequence[Digest]) -> list[Claimed]:
@@ -161,7 +190,9 @@ class Claiming:
         drawn = [digest for each in taken if each.digest for digest in (each.digest, *each.closes)]
         await digests.take(work.tx, [*opened, *drawn], self._until)
 
-    async def _apply(self, planned: Plan) -> list[tuple[Bundle, list[Taken]]]:
+    async def _apply(
+        self, planned: Plan, known: Mapping[UUID, CaseState] = MappingProxyType({})
+    ) -> list[tuple[Bundle, list[Taken]]]:
         """Decide about all that leaves or waits; gives the bundles with those of their members that are wanted."""
         work, inputs, chosen = self._work, [], []
         for bundle in planned.bundles:
@@ -172,7 +203,7 @@ class Claiming:
                 inputs.append(Input(each.case_id, Claim(each.delivery_id, member.token, self._until, digest_id)))
         for hold in planned.holds:
             inputs.append(Input(hold.each.case_id, Wait(hold.each.delivery_id, hold.until, hold.reason)))
-        decisions: list[Decision[CaseState]] = await work.apply(inputs) if inputs else []
+        decisions: list[Decision[CaseState]] = await work.apply(inputs, known) if inputs else []
         found: dict[int, list[Taken]] = {}
         for (bundle, member), decision in zip(chosen, decisions, strict=False):  # those that wait come after
             delivery = decision.state.deliveries.get(member.delivery_id)  # none: sent since, and of a page that is over

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -17,12 +18,12 @@ from services.notify.decide.storms import CHANGED, OPEN_FOR
 from services.notify.model import CaseState
 from services.notify.model.commands import Outcome, Recorded
 from services.notify.senders import Finder, Sender
-from services.notify.senders.claiming import MAX_OVERDUE, Claimed, Claiming, Member, choose, give_up_overdue
+from services.notify.senders.claiming import MAX_OVERDUE, Claimed, Claiming, Member, choose, due_of, give_up_overdue
 from services.notify.senders.recording import of_digest, of_member
 from services.notify.store import digests, lanes
 from services.notify.store.configuration import switch_off
 from shared import points
-from shared.batch import Input
+from shared.batch import Input, Work
 from shared.contracts.decision import Decision
 from shared.db import AWAY, is_data_error
 from shared.runtime import Runtime
@@ -50,6 +51,7 @@ class Sending:
         self._claimed: asyncio.Queue[Claimed] = asyncio.Queue()
         self._answered: asyncio.Queue[tuple[Claimed, Outcome]] = asyncio.Queue()
         self._out: Counter[str] = Counter()  # claimed and not answered, by the kind of lane
+        self._closed = False  # nothing is sent any more
         self._looked: datetime | None = None  # around
         self._looked_back: datetime | None = None
 
@@ -63,15 +65,12 @@ class Sending:
         self._runtime.wake_sender.clear()  # whatever woke us is seen below; our own claims wake us too
         if await self._look_around():
             return 0.0
-        concurrency = self._runtime.settings.send_concurrency
-        free = concurrency - self._out.total()
-        share = max(1, int(concurrency * SHARE_OF_ONE_WAY))
-        full = [kind for kind, out in self._out.items() if out >= share]
-        if free <= 0 or self._answered.qsize() >= MAX_RECORDS:
+        limit, full = self._free()
+        if limit <= 0 or self._answered.qsize() >= MAX_RECORDS:
             return BUSY_S
         now, catch_all = self._runtime.clock.now(), self._runtime.settings.catch_all
         async with self._runtime.db.reading() as tx:
-            chosen = await choose(tx, now, min(free, share), full, catch_all, self._runtime.ids.new().int)
+            chosen = await choose(tx, now, limit, full, catch_all, self._runtime.ids.new().int)
         if not chosen:
             return BUSY_S if full else IDLE_S
         key = await self._signing_key()
@@ -81,6 +80,28 @@ class Sending:
         await points.reach("send.claimed")
         self._hand_out(claimed)
         return 0.0 if claimed else BUSY_S
+
+    async def begin(self, work: Work[CaseState], states: Mapping[UUID, CaseState]) -> None:
+        """Claim at once what a batch has just decided, in its own transaction; handed out once that is committed."""
+        due, (limit, full) = due_of(states.values(), work.now), self._free()
+        claimed: list[Claimed] = []
+        if due and limit > 0 and not self._closed:
+            key = await self._signing_key()
+            alone = [each for each in due if each.grouping is None and each.lane.partition(":")[0] not in full]
+            claimed = await Claiming(work, key, self._runtime.settings).begin(alone, states, limit)
+            work.then.append(lambda: self._go_on(claimed))
+        work.begun = len(claimed) == len(due)
+
+    async def _go_on(self, claimed: list[Claimed]) -> None:
+        self._hand_out(claimed)
+        if self._closed:  # while the batch was written
+            await self._give_back()
+
+    def _free(self) -> tuple[int, list[str]]:
+        """How many messages one claim may take, and the kinds of lanes that take none."""
+        concurrency = self._runtime.settings.send_concurrency
+        share = max(1, int(concurrency * SHARE_OF_ONE_WAY))
+        return min(concurrency - self._out.total(), share), [kind for kind, out in self._out.items() if out >= share]
 
     def _hand_out(self, claimed: list[Claimed]) -> None:
         for each in claimed:
@@ -229,13 +250,17 @@ class Sending:
 
     async def close(self) -> None:
         """Give back what was claimed and not begun, record what came back, and let the connections go."""
+        self._closed = True
+        await self._give_back()
+        for sender in set(self._senders.values()):
+            await sender.close()
+
+    async def _give_back(self) -> None:
         while not self.idle:
             stopped = Outcome("later", "we stopped before it was sent", retry_after=timedelta(0))
             self._answered.put_nowait((self._claimed.get_nowait(), stopped))
         while not self._answered.empty():
             await self.record()
-        for sender in set(self._senders.values()):
-            await sender.close()
 
 
 def _kind(claimed: Claimed) -> str:

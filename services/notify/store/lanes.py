@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -85,8 +86,11 @@ async def due(tx: Tx, now: datetime, limit: int, full: Sequence[str]) -> tuple[l
     return [waiting_of(row) for row in rows], {row["lane"]: row["room"] for row in rows}
 
 
-async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
-    """Lock those of the lanes that nobody else claims from; what each may send now."""
+async def lock(tx: Tx, lanes: Sequence[str], now: datetime, only: Sequence[UUID] | None = None) -> dict[str, Room]:
+    """Lock those of the lanes that nobody else claims from; what each may send now.
+
+    ``only``: of lanes where nothing is due but these deliveries.
+    """
     held = await tx.named(
         "SELECT name FROM lane WHERE name = ANY(CAST(:lanes AS text[])) AND blocked_until <= :now"
         " ORDER BY name FOR UPDATE SKIP LOCKED",
@@ -95,9 +99,14 @@ async def lock(tx: Tx, lanes: Sequence[str], now: datetime) -> dict[str, Room]:
     )
     rows = await tx.named(  # a later statement: it sees what was claimed until the lock was ours
         f"SELECT l.name, l.known_as, {_ROOM} AS free FROM lane l"
-        " WHERE l.name = ANY(CAST(:lanes AS text[])) AND l.blocked_until <= :now ORDER BY l.name",
+        " WHERE l.name = ANY(CAST(:lanes AS text[])) AND l.blocked_until <= :now"
+        " AND (CAST(:only AS uuid[]) IS NULL OR NOT EXISTS (SELECT FROM delivery d WHERE d.lane = l.name"
+        "  AND d.state IN ('queued', 'held', 'unknown') AND d.next_at <= :now"
+        "  AND (d.claimed_until IS NULL OR d.claimed_until <= :now) AND d.id <> ALL(CAST(:only AS uuid[]))))"
+        " ORDER BY l.name",
         lanes=[row["name"] for row in held],
         now=now,
+        only=only,
     )
     return {row["name"]: Room(row["free"], row["known_as"]) for row in rows if row["free"] > 0}
 

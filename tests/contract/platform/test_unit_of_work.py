@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,7 @@ import pytest
 
 from shared import parked, points
 from shared.audit import Actor
-from shared.batch import Undecidable
+from shared.batch import Undecidable, Work
 from shared.clock import ManualClock
 from shared.contracts import catalogue
 from shared.contracts.contacts import CaseActivity, CustomerErased
@@ -173,6 +173,24 @@ async def test_what_is_passed_over_keeps_no_timer_waiting(
     await ticker.step()
     assert await seen(runtime, CASES[0]) == ["timer 5", "fired"]
     await reader.stop()
+
+
+async def test_what_cannot_be_begun_parks_nothing_and_is_decided_all_the_same(
+    runtime: Runtime[Toy], worker: Worker
+) -> None:
+    begun: list[dict[UUID, Toy]] = []
+
+    async def begin(work: Work[Toy], states: Mapping[UUID, Toy]) -> None:
+        begun.append(dict(states))
+        raise ValueError("a bug of whoever begins it")
+
+    runtime.begin = begin
+    await post(runtime, (CASES[0], "a"), (CASES[1], "b"), (CASES[0], "c"))
+    await until_read(worker.step, 3)
+    assert set().union(*begun) == {CASES[0], CASES[1]}
+    assert await seen(runtime, CASES[0]) == ["a", "c"]
+    assert await seen(runtime, CASES[1]) == ["b"]
+    assert await count(runtime, "parked") == 0
 
 
 async def test_poison_parks_its_case_and_holds_up_no_other(runtime: Runtime[Toy], worker: Worker) -> None:

@@ -1,5 +1,6 @@
 """Notify on a real Postgres, its loops stepped by hand, its providers stand-ins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -118,13 +119,25 @@ class Running:
         return answer.json() if answer.content else None
 
     async def tell(self, *happened: EventData, case_id: UUID = CASE) -> list[Decision[CaseState]]:
+        """What the worker does with one batch, but that it begins nothing of what is decided."""
+        return await self.runtime.command(self._inputs(happened))
+
+    async def read(self, *happened: EventData) -> None:
         """What the worker does with one batch."""
-        inputs = []
-        for data in happened:
-            self.sequence += 1
-            event = Event(self.runtime.ids.new(), "test", "test", self.sequence, self.clock.now(), data)
-            inputs.append(Input(data.case_id, event))
-        return await self.runtime.command(inputs)
+        assert self.runtime.begin is not None
+        inputs = self._inputs(happened)
+        async with self.runtime.unit() as work:
+            await work.lock([each.case_id for each in inputs])
+            decided = await work.apply(inputs)
+            await self.runtime.begin(work, {i.case_id: d.state for i, d in zip(inputs, decided, strict=True)})
+
+    def _inputs(self, happened: Sequence[EventData]) -> list[Input]:
+        first, self.sequence = self.sequence + 1, self.sequence + len(happened)
+        events = [
+            Event(self.runtime.ids.new(), "test", "test", number, self.clock.now(), data)
+            for number, data in enumerate(happened, first)
+        ]
+        return [Input(each.case_id, each) for each in events]
 
     @property
     def sending(self) -> Sending:
