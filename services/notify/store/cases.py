@@ -17,7 +17,7 @@ from services.notify.store import tables
 from services.notify.store.configuration import build
 from services.notify.store.lanes import add_lanes, block
 from shared.batch import Change
-from shared.bulk import insert_new, update, upsert
+from shared.bulk import Together
 from shared.contracts.clocks import CaseSummary
 from shared.contracts.envelope import Because
 from shared.contracts.words import ClockState, DeliveryState, Metric, PageState
@@ -66,18 +66,20 @@ class NotifyStore:
         pages = [(c.case_id, c.before.page, page) for c in moved for page in _touched(c)]
         clocks = [{"case_id": a.case_id, **_plain(c)} for b, a in states for c in _new(b.clocks, a.clocks)]
         touched = [(a.case_id, b.deliveries.get(d.id), d) for b, a in states for d in _new(b.deliveries, a.deliveries)]
-        await upsert(tx, tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
-        await upsert(tx, tables.clock, clocks)
+        writes = Together()
+        writes.upsert(tables.case_facts, [_facts_row(a) for b, a in states if a.facts != b.facts])
+        writes.upsert(tables.clock, clocks)
         written: dict[int, bytes] = {}  # policies of these pages, which share a few
-        await upsert(tx, tables.page, [_page_row(case_id, page, written) for case_id, _, page in pages])
-        await _join(tx, [joined for _, b, page in pages for joined in _joined(b, page)])
-        await insert_new(tx, tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
+        writes.upsert(tables.page, [_page_row(case_id, page, written) for case_id, _, page in pages])
+        writes.insert_new(tables.page_clock, [joined for _, b, page in pages for joined in _joined(b, page)])
+        writes.insert_new(tables.page_entry, [_entry_row(entry) for _, a in states for entry in a.history])
         if made := [(case_id, d) for case_id, before, d in touched if before is None]:
             await add_lanes(tx, limits(states[0][1].configuration, {d.lane: d.way for _, d in made}))
-        await upsert(tx, tables.delivery, [{"case_id": case_id, **_delivery_row(d)} for case_id, d in made])
-        await update(tx, tables.delivery, _moved([(b, d) for _, b, d in touched if b is not None]))
+        writes.upsert(tables.delivery, [{"case_id": case_id, **_delivery_row(d)} for case_id, d in made])
+        writes.update(tables.delivery, _moved([(b, d) for _, b, d in touched if b is not None]))
         tries = [_plain(t) for _, a in states for t in a.tries.values()]
-        await upsert(tx, tables.attempt, tries, keep=("started_at",))  # who records the answer knows not when it began
+        writes.upsert(tables.attempt, tries, keep=("started_at",))  # who records the answer knows not when it began
+        await writes.send(tx)
         await block(tx, {lane: each for _, a in states for lane, each in a.blocks.items()})
 
 
@@ -97,21 +99,11 @@ def _plain(value: Any) -> dict[str, Any]:
     return dict(zip(names, attributes(value), strict=True))
 
 
-def _joined(before: Page | None, page: Page) -> list[tuple[UUID, UUID, int]]:
+def _joined(before: Page | None, page: Page) -> list[dict[str, Any]]:
     """The clocks that a page took in, with their places in the order of joining."""
     known = before.clocks if before is not None and before.id == page.id else ()
-    return [(page.id, clock_id, place) for place, clock_id in enumerate(page.clocks) if clock_id not in known]
-
-
-async def _join(tx: Tx, joined: Sequence[tuple[UUID, UUID, int]]) -> None:
-    if joined:
-        await tx.send(
-            "INSERT INTO page_clock (page_id, clock_id, place) SELECT * FROM"
-            " unnest(CAST(:pages AS uuid[]), CAST(:clocks AS uuid[]), CAST(:places AS int[])) ON CONFLICT DO NOTHING",
-            pages=[page_id for page_id, _, _ in joined],
-            clocks=[clock_id for _, clock_id, _ in joined],
-            places=[place for _, _, place in joined],
-        )
+    joined = [(place, clock_id) for place, clock_id in enumerate(page.clocks) if clock_id not in known]
+    return [{"page_id": page.id, "clock_id": clock_id, "place": place} for place, clock_id in joined]
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
