@@ -43,7 +43,6 @@ def check(source: str, found: Sequence[Token]) -> int:
     if work > MAX_WORK:
         raise ConditionError(
             f"this could take {work / MAX_WORK:.1f} times the work that one condition may."
-            ""
             " Test a shorter text than the body, use fewer patterns, repeat classes such as [a-z]{20} less often,"
             " or take texts and patterns out of loops."
         )
