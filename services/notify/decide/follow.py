@@ -33,7 +33,7 @@ def follow(d: Draft, known: int) -> None:
     if not news:
         return
     lines = tuple(Line(each.at, each.because.text) for each in news)
-    made = [new for root in roots(d.state) for new in (*_update(d, root), *_thread(d, root, lines))]
+    made = [new for root in roots(d.state) for new in (*_update(d, root, d.page.entries), *_thread(d, root, lines))]
     if made:
         last = news[-1]
         counted = replace(last, deliveries=(*last.deliveries, *(each.id for each in made)))
@@ -45,17 +45,17 @@ def catch_up(d: Draft, sent: Delivery) -> None:
     if sent.purpose != Purpose.CALL or sent.way not in UPDATED or d.page.state == PageState.OPEN:
         return
     root = next((each for each in roots(d.state) if (each.target, each.way) == (sent.target, sent.way)), None)
-    made = list(_update(d, root)) if root is not None else []
+    made = _update(d, root, d.page.entries + 1) if root is not None else []  # the line that is written below
     if made:
         d.say(f"It was told while the page became {d.page.state}, so it is brought up to date.")
         d.write("caught_up", deliveries=made)
 
 
-def _update(d: Draft, root: Delivery) -> list[Delivery]:
+def _update(d: Draft, root: Delivery, line: int) -> list[Delivery]:
     """None where one is queued: it will show the page as it is when it leaves."""
     if _queued(d, root, Purpose.UPDATE):
         return []
-    made = _following(d, root, Purpose.UPDATE)
+    made = _following(d, root, Purpose.UPDATE, line)
     d.put([made])
     return [made]
 
@@ -67,7 +67,7 @@ def _thread(d: Draft, root: Delivery, lines: tuple[Line, ...]) -> list[Delivery]
     if queued and len(queued[0].lines) + len(lines) <= MAX_LINES:
         d.put([replace(queued[0], lines=queued[0].lines + lines)])
         return []
-    made = replace(_following(d, root, Purpose.HISTORY), lines=lines, next_at=d.now + SETTLES)
+    made = replace(_following(d, root, Purpose.HISTORY, d.page.entries), lines=lines, next_at=d.now + SETTLES)
     d.put([made])
     return [made]
 
@@ -82,11 +82,11 @@ def _queued(d: Draft, root: Delivery, purpose: Purpose) -> list[Delivery]:
     ]
 
 
-def _following(d: Draft, root: Delivery, purpose: Purpose) -> Delivery:
+def _following(d: Draft, root: Delivery, purpose: Purpose, line: int) -> Delivery:
     """A message that follows ``root``; its id says after which line of the history."""
-    cause = f"{purpose}:{d.page.entries}"
+    cause = f"{purpose}:{line}"
     return Delivery(
-        id=derived(root.page_id, "delivery", purpose, root.target, root.way, d.page.entries),
+        id=derived(root.page_id, "delivery", purpose, root.target, root.way, line),
         page_id=root.page_id,
         target=root.target,
         via=root.via,

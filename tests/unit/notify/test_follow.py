@@ -21,7 +21,7 @@ from services.notify.senders import Parcel, blocks, slack
 from services.notify.senders.slack import SlackSpec
 from shared.contracts.clocks import ClockWithdrawn
 from shared.contracts.identity import derived
-from shared.contracts.words import DeliveryState
+from shared.contracts.words import DeliveryState, Metric
 from tests.stand_ins.blocks import complaints
 from tests.stand_ins.slack import Slack
 from tests.unit.notify.given import CASE, DUE, SUMMARY, World, breached, clock_event, configuration, met, minutes
@@ -106,6 +106,19 @@ def test_a_call_that_arrives_after_somebody_took_the_page_is_brought_up_to_date(
     assert world.waiting() == []
     world.do(Recorded(call.id, token, Outcome("sent", "ok", receipt="C/1")))
     assert [(d.purpose, d.follows) for d in world.waiting()] == [(Purpose.UPDATE, "C/1")]
+
+
+def test_a_call_that_arrives_while_an_update_is_on_its_way_makes_another_and_leaves_that_alone() -> None:
+    world = told().tell(breached(minutes(3), metric=Metric.RESOLUTION))
+    [call] = world.waiting()
+    token = world.claim(call)
+    world.do(Acknowledge(world.page.id, "ana"))
+    [update] = [d for d in world.waiting() if d.purpose == Purpose.UPDATE]
+    world.claim(update)
+    on_its_way = world.state.deliveries[update.id]
+    world.do(Recorded(call.id, token, Outcome("sent", "ok", receipt="C/2")))
+    assert world.state.deliveries[update.id] == on_its_way
+    assert len([d for d in world.waiting() if d.purpose == Purpose.UPDATE]) == 2
 
 
 def test_an_update_that_cannot_be_made_calls_nobody_else_and_troubles_no_page() -> None:
