@@ -58,7 +58,7 @@ class ClockSeen:
     last: Any = None
     broken: set[datetime | None] = field(default_factory=set)  # deadlines that it broke
     broken_by: datetime | None = None  # when that was last said
-    cut_short: str | None = None  # a stale breach, but where an event of another topic ended it: it is cancelled then
+    cut_short: str | None = None  # a stale breach, but where an event of another topic ended it, too late: its end follows
     doubt: str | None = None  # a breach that is right only where it was over when that became known: its end follows
 
 
@@ -224,7 +224,7 @@ class Model:
             raise Violation(f"clock: {data.TYPE} of {name} has version {data.version} after {clock.version}")
         if clock.doubt is not None and not isinstance(data, ENDS):
             raise Violation(clock.doubt)
-        if clock.cut_short is not None and not isinstance(data, clocks.ClockCancelled):
+        if clock.cut_short is not None and not isinstance(data, clocks.ClockCancelled | clocks.ClockMet):
             raise Violation(clock.cut_short)
         clock.doubt = clock.cut_short = None
         if isinstance(data, clocks.ClockBreached | clocks.ClockWarned | clocks.ClockOverdue):
