@@ -58,7 +58,7 @@ class ClockSeen:
     last: Any = None
     broken: set[datetime | None] = field(default_factory=set)  # deadlines that it broke
     broken_by: datetime | None = None  # when that was last said
-    cut_short: str | None = None  # a stale breach, but where an event of another topic ended it, too late: its end follows
+    cut_short: str | None = None  # a stale breach, but where another topic ended it, too late: its end follows
     doubt: str | None = None  # a breach that is right only where it was over when that became known: its end follows
 
 
