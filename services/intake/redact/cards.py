@@ -2,10 +2,10 @@
 
 A card number is a run of 12 to 19 digits, with spaces and dashes or without, that begins as a card scheme's numbers do
 and passes the Luhn check. The first six and last four digits stay, which is what may be kept and what a person needs
-to talk about a card. Left alone: what follows a ``+`` (a telephone number), what stands within a URL, what is grown
-together with letters or joined to a code of capitals (``ORD-5600…``), and decimal fractions. A number may go on in the
-next line where it is printed in groups and broken between two of them; one that is split over two fields is not found:
-neither has it.
+to talk about a card. Left alone: what follows a ``+`` (a telephone number), what stands within a URL or UUID, what is
+grown together with letters or joined to a code of capitals (``ORD-5600…``), and decimal fractions. A number may go on
+in the next line where it is printed in groups and broken between two of them; one that is split over two fields is not
+found: neither has it.
 """
 
 import re
@@ -65,6 +65,7 @@ _TWO_LINES = rf"\p{{Nd}}{{4}}(?:{_SPACE_OR_DASH}{{0,3}}(?:{_NEXT_LINE})?\p{{Nd}}
 SHAPE = f"{_ONE}|{_TWO_LINES}"  # of RE2: may be one
 _GROUP = re.compile(r"\d+")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[^\s<>\"']+", re.IGNORECASE)
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 _PHONE_BEFORE = re.compile(r"\+[\s(]{0,2}$")
 _CODE_BEFORE = re.compile(
     r"(?<![A-Za-z0-9])(?!(?:CARDS?|CARTE|CARTA|KARTE|CREDIT|DEBIT|VISA|AMEX|PAN|CC|CB|MC|NO|NR|NUM)-)[A-Z]{2,6}-$"
@@ -94,7 +95,7 @@ def find(original: str) -> tuple[int, list[int]]:
     addresses: list[tuple[int, int]] | None = None
     for run in _RUN.finditer(original):
         if addresses is None:
-            addresses = urls(original)
+            addresses = [*urls(original), *(each.span() for each in _UUID.finditer(original))]
         end = -1
         for card in _cards(original, run.start(), run.end(), addresses):
             cards += card[0] > end  # overlapping readings of the same digits are one card
