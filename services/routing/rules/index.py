@@ -5,6 +5,7 @@ are content with it; what all tables leave is evaluated. A rule is left out only
 true. Texts are searched for all patterns in one pass, by RE2's own prefilter.
 """
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ WORTH_COMPUTING = 3  # rules that a term computed by CEL, or a search of a text,
 
 MISSING = object()
 _TRUTHS = {True: object(), False: object()}  # apart from 1 and 0
+_WORDS = re.compile(r"(?:\(\?i\))?(?:[\w\s|]|\\[^\w\s])+")  # patterns that are texts, one or several
 _PROBE = "probe of the filter"
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -271,6 +273,11 @@ class _Ranges:
         if value != value:  # no number is in no range
             return self.none
         return self._segments[self._segment(value, False, 0)]
+
+
+def searched(test: Asked) -> bool:
+    """Whether words are looked for in the text beforehand, for all rules at once."""
+    return any(len(each) <= MAX_PATTERN and _WORDS.fullmatch(each) for each in test.found)
 
 
 class _Search:

@@ -145,6 +145,14 @@ def test_texts_that_are_searched_for_count_though_the_index_cannot_leave_them_ou
         rules.check_work(ruleset(*((f"!contact.body.contains('aaa{n}')", "x") for n in range(300))))
 
 
+@pytest.mark.parametrize(
+    "when", ["contact.body.contains('word{n}')", "contact.body.lowerAscii().contains('word{n}')",
+             "contact.subject.contains('word{n}') || contact.body.contains('word{n}')"],
+)  # fmt: skip
+def test_a_thousand_rules_may_each_look_for_a_word_of_their_own(when: str) -> None:
+    rules.check_work(ruleset(*((when.format(n=n), "x") for n in range(1_000))))
+
+
 def test_long_texts_that_are_searched_for_count_by_their_length() -> None:
     """A body of equal letters is held against all of such a text, at each of its letters."""
     long = f"contact.body.contains('{'a' * 3_800}b')"
