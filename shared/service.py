@@ -172,7 +172,7 @@ class Runner:
                 async with asyncio.timeout(self._settings.drain_s):
                     while await relay.step() == 0.0:
                         pass
-            except Exception as wrong:  # the loop of this relay goes on trying
+            except Exception as wrong:  # whatever it is, the relay's own loop begins next, repeats the step, and tells
                 log.warning(
                     "not all published at start", loop=relay.name, error=f"{type(wrong).__name__}: {wrong}"[:500]
                 )

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from shared import inbox, pace, parked, points, telemetry, timers
 from shared.announcing import Seen, Telling, look
@@ -226,7 +227,7 @@ class Ticker:
         left = [each async for each in pace.gently(due) if not telling.add(each, now)]
         try:
             written = await self._write(telling, now)
-        except Exception as wrong:
+        except DBAPIError as wrong:
             if not is_data_error(wrong):
                 raise
             return await self._decide([each.fired for each in due], now)
@@ -256,7 +257,7 @@ class Ticker:
             return await self._fire_together(due, now)
         except (Undecidable, EventTooLarge) as poison:
             return await self._fire_singly(due, now, poison)
-        except Exception as wrong:
+        except DBAPIError as wrong:
             if not is_data_error(wrong):
                 raise
             return await self._fire_singly(due, now, wrong)
@@ -287,7 +288,7 @@ class Ticker:
                 count += await self._fire_together([each], now)
             except (Undecidable, EventTooLarge) as poison:
                 count += await self._fire_together([each], now, str(poison))
-            except Exception as wrong:
+            except DBAPIError as wrong:
                 if not is_data_error(wrong):
                     raise
                 count += await self._fire_together([each], now, str(wrong))

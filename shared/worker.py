@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from shared import announcing, inbox, outbox, parked, telemetry
 from shared.batch import Input, Undecidable, Work
@@ -109,7 +110,7 @@ class Worker:
             await self._handle(reads)
         except (Undecidable, EventTooLarge) as poison:
             await self._one_by_one(reads, poison)
-        except Exception as wrong:
+        except DBAPIError as wrong:
             if not is_data_error(wrong):
                 raise
             await self._one_by_one(reads, wrong)
@@ -216,7 +217,7 @@ class Worker:
                 await self._handle([read], {})
             except (Undecidable, EventTooLarge) as poison:
                 await self._handle([read], {read.event_id: str(poison)})
-            except Exception as wrong:
+            except DBAPIError as wrong:
                 if not is_data_error(wrong):
                     raise
                 await self._handle([read], {read.event_id: str(wrong)})

@@ -72,9 +72,8 @@ class KafkaLog:
         try:
             async with reachable("append to Kafka", self._config.append_timeout_s):
                 await self._send(await self._producer.get(), records)
-        except Exception:
-            # Whatever it was: a batch that failed unsent has used up a sequence number, and this producer can be
-            # out of step with the broker for good.
+        except Exception:  # whatever it is goes on to the caller, and this producer with its sequence numbers goes
+            # A batch that failed unsent has used up one: it can be out of step with the broker for good.
             self._producer.drop()
             raise
         await points.reach("log.appended")

@@ -36,26 +36,7 @@ async def test_its_failure_is_raised_where_it_is_awaited() -> None:
         await aside("x", main)
 
 
-async def test_cancelling_it_ends_it_there() -> None:
-    begun, ended = Wake(), Wake()
-    begun.live_here()
-    ended.live_here()
-
-    async def main() -> None:
-        try:
-            begun.set()
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        task = group.create_task(aside("x", main))
-        await begun.wait()
-        task.cancel()
-        await ended.wait()
-
-
-async def test_whoever_cancels_it_goes_on_when_it_has_ended_and_not_before() -> None:
+async def test_cancelling_it_ends_it_there_before_whoever_cancelled_goes_on() -> None:
     begun = Wake()
     seen: list[str] = []
     begun.live_here()
