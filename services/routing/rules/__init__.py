@@ -3,14 +3,14 @@
 Conditions are CEL over the fields of ``facts``. A value that is unknown makes a condition false, with a reason.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules import hand_off
 from services.routing.rules.facts import ENVIRONMENT, INTEGERS, inputs, values
-from services.routing.rules.index import Index, searched
+from services.routing.rules.index import MAX_SEARCHED, Index, words
 from services.routing.rules.reasons import why, why_not
 from services.routing.rules.steps import Steps, at_once
 from services.routing.spec import RulesetSpec
@@ -21,7 +21,7 @@ from shared.contracts.envelope import Because
 
 MAX_PROBLEMS = 50  # named in one answer; none is looked for beyond
 MAX_WORK = 25_000_000  # of all conditions of a ruleset on one contact at worst, about in nanoseconds
-FOUND_FIRST = 10  # such a part of their work counts of rules that are evaluated only where a word of theirs is found
+FOUND_FIRST = 6  # such a part of their work counts of rules that are evaluated only where a word of theirs is found
 MAX_EXPLAINED = 20  # earlier rules explained; the others are counted
 
 
@@ -83,21 +83,31 @@ def check_work(compiled: Compiled) -> None:
     if heavy is not None and sum(rule.condition.work for rule in compiled.hand_off) > MAX_WORK:
         problem = "all hand-off rules together could take more work than one activity may; this one takes the most"
         raise RulesetError((RuleProblem(heavy.spec.id, f"{problem}. Use fewer patterns."),))
-    total = sum(map(_counted, compiled.rules))
+    counted = list(zip(_counted(compiled.rules), compiled.rules, strict=True))
+    total = sum(work for work, _ in counted)
     if total <= MAX_WORK:
         return
-    heaviest = sorted(compiled.rules, key=lambda rule: -_counted(rule))[:3]
+    heaviest = sorted(counted, key=lambda each: -each[0])[:3]
     problem = (
         f"all rules together could take {total / MAX_WORK:.1f} times the work that one contact may;"
         f" this one takes {{share:.0%}} of it. Test the subject instead of the body, or use fewer patterns."
     )
-    raise RulesetError(tuple(RuleProblem(r.spec.id, problem.format(share=_counted(r) / total)) for r in heaviest))
+    raise RulesetError(tuple(RuleProblem(r.spec.id, problem.format(share=work / total)) for work, r in heaviest))
 
 
-def _counted(rule: Rule) -> int:
-    """A text that is slow to search has one letter nearly everywhere, and so no room for the words of many rules."""
-    found_first = bool(rule.asks) and all(any(map(searched, each.asked.values())) for each in rule.asks)
-    return rule.condition.work // FOUND_FIRST if found_first else rule.condition.work
+def _counted(rules: Sequence[Rule]) -> Iterator[int]:
+    """A text that is slow to search has one letter nearly everywhere, so little room for the words of many rules.
+
+    Words beyond those that the index looks for are no help: their rules are evaluated whatever the text is.
+    """
+    room = MAX_SEARCHED
+    for rule in rules:
+        sought = sum(map(len, words(rule.asks)))
+        if 0 < sought <= room:
+            room -= sought
+            yield rule.condition.work // FOUND_FIRST
+        else:
+            yield rule.condition.work
 
 
 def _place(source: str, place: Place | None) -> dict[str, str]:

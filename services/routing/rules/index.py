@@ -275,9 +275,24 @@ class _Ranges:
         return self._segments[self._segment(value, False, 0)]
 
 
-def searched(test: Asked) -> bool:
-    """Whether words are looked for in the text beforehand, for all rules at once."""
-    return any(len(each) <= MAX_PATTERN and _WORDS.fullmatch(each) for each in test.found)
+def words(asks: Alternatives) -> list[str]:
+    """What is looked for in texts beforehand, for all rules at once: an alternative is left out where it is not found.
+
+    Nothing where an alternative asks for no such text.
+    """
+    found = [next(filter(None, map(_word, each.asked.values())), "") for each in asks]
+    return found if all(found) else []
+
+
+def _word(test: Asked) -> str:
+    pattern = _pattern(test)
+    return pattern if _WORDS.fullmatch(pattern) else ""
+
+
+def _pattern(test: Asked) -> str:
+    """The one that is looked for: the longest, unless that is too long."""
+    longest = max(test.found, key=lambda each: (len(each), each), default="")
+    return longest if len(longest) <= MAX_PATTERN else ""
 
 
 class _Search:
@@ -293,8 +308,8 @@ class _Search:
         places: dict[str, int] = {}
         room = MAX_SEARCHED
         for bit, test in tests:
-            pattern = max(test.found, key=lambda each: (len(each), each))
-            if pattern not in places and len(pattern) <= min(room, MAX_PATTERN):
+            pattern = _pattern(test)
+            if pattern and pattern not in places and len(pattern) <= room:
                 try:
                     places[pattern] = self._filter.Add(pattern, _OPTIONS)
                 except re2.error:

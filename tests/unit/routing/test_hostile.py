@@ -146,11 +146,17 @@ def test_texts_that_are_searched_for_count_though_the_index_cannot_leave_them_ou
 
 
 @pytest.mark.parametrize(
-    "when", ["contact.body.contains('word{n}')", "contact.body.lowerAscii().contains('word{n}')",
-             "contact.subject.contains('word{n}') || contact.body.contains('word{n}')"],
+    ("when", "count"),
+    [("contact.body.contains('word{n}')", 1_000), ("contact.body.lowerAscii().contains('word{n}')", 1_000),
+     ("contact.subject.contains('word{n}') || contact.body.contains('word{n}')", 600)],
 )  # fmt: skip
-def test_a_thousand_rules_may_each_look_for_a_word_of_their_own(when: str) -> None:
-    rules.check_work(ruleset(*((when.format(n=n), "x") for n in range(1_000))))
+def test_very_many_rules_may_each_look_for_a_word_of_their_own(when: str, count: int) -> None:
+    rules.check_work(ruleset(*((when.format(n=n), "x") for n in range(count))))
+
+
+def test_words_that_the_index_has_no_room_for_count_in_full() -> None:
+    with pytest.raises(rules.RulesetError, match="all rules together could take"):
+        rules.check_work(ruleset(*((f"contact.body.contains('{'w' * 35}{n:05}')", "x") for n in range(1_000))))
 
 
 def test_long_texts_that_are_searched_for_count_by_their_length() -> None:
