@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.kafka.local import LocalKafka, LocalKafkaError
 from shared.embedded import EmbeddedPostgres
+from tests.scratch import scratch
 
 # Processes crash in tests, the machine never does: what is not flushed to the disk is not lost.
 UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
@@ -34,8 +35,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of this session's own."""
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-test-"))
-    folder.chmod(0o711)  # Postgres runs as another user where we are root
+    folder = scratch("tocsin-test-")
     server = EmbeddedPostgres(folder, **UNFLUSHED)
     server.start()
     yield server

@@ -89,7 +89,7 @@ def test_kill_9_while_a_canary_runs_changes_nothing(embedded: Stack) -> None:
 
     sides = until(lambda: now if sum(now := seen()) >= CONTACTS else None, SOON_S, "each case is on a side")
     assert sum(sides) == CONTACTS, "and on one"
-    assert 0.4 < sides[0] / CONTACTS < 0.6
+    assert 0.3 < sides[0] / CONTACTS < 0.7, "drawn by their ids: over five standard deviations either way"
     tocsin.post(f"/v1/rulesets/{made}/canary/abort", {"reason": "seen enough"})
 
 

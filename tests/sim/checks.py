@@ -7,7 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
+from services.notify.decide.storms import CHANGED
 from shared import ledger
+from shared.contracts.identity import derived
 from shared.contracts.words import Metric
 from shared.log import LogUnavailable
 from tests.sim.model import Violation
@@ -136,6 +138,18 @@ def _first_reply(case_id: UUID, case: Any, clock: Any, now: Any) -> None:
         raise Violation(f"judged: {clock}, with {case}, now {now}")
 
 
+async def _digests(world: World) -> tuple[set[UUID], dict[UUID, int]]:
+    """Their keys; and those of mails that may have closed some of a storm, with how often each may have arrived."""
+    storms: dict[tuple[str, str], list[Any]] = {}
+    digests = await _rows(world, "notify", "SELECT * FROM digest ORDER BY opened_at, id")
+    for row in digests:
+        if row.closed and row.way not in CHANGED:
+            storms.setdefault((row.lane, row.grouping), []).append(row)
+    parts = [of[a:b] for of in storms.values() for a in range(len(of)) for b in range(a + 1, len(of) + 1)]
+    closings = {derived("closing", *(each.id for each in part)): 1 + max(each.lost for each in part) for part in parts}
+    return {row.id for row in digests}, closings
+
+
 async def _pages(world: World) -> None:
     rows = await _rows(
         world, "notify",
@@ -153,8 +167,11 @@ async def _pages(world: World) -> None:
         (reached if count else excused).add(row.page_id)
         if row.state in ("held", "unknown", "failed", "suppressed") and not row.reason:
             raise Violation(f"reaches: {row} does not say why")
-    digests = {row.id for row in await _rows(world, "notify", "SELECT id FROM digest")}
-    if stray := arrived.keys() - digests - {row.id for row in rows}:
+    digests, closings = await _digests(world)
+    for key, most in closings.items():
+        if arrived.get(key, 0) > most:
+            raise Violation(f"duplicates: a mail that closes a storm arrived {arrived[key]} times")
+    if stray := arrived.keys() - digests - closings.keys() - {row.id for row in rows}:
         raise Violation(f"duplicates: {len(stray)} messages that nobody chose to send arrived")
     pages = await _rows(
         world, "notify",

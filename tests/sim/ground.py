@@ -4,15 +4,14 @@
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import asyncpg
 
 from shared.embedded import EmbeddedPostgres
 from tests.conftest import UNFLUSHED
+from tests.scratch import scratch
 
 TEMPLATE = "template_sim"
 SETTINGS = {
@@ -80,8 +79,7 @@ class Ground:
 
 @contextmanager
 def ground() -> Iterator[Ground]:
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-sim-"))
-    folder.chmod(0o711)  # Postgres runs as another user where we are root
+    folder = scratch("tocsin-sim-")
     server = EmbeddedPostgres(folder, **SETTINGS)
     server.start()
     try:
