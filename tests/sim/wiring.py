@@ -152,6 +152,7 @@ class SimConsumer:
 
     async def seek(self, positions: Positions) -> None:
         await self._inner.seek(positions)
+        self._read.update(positions)  # a redelivery goes back from here: it never jumps over what failed
 
     async def commit(self, positions: Positions) -> None:
         await self._inner.commit(positions)
