@@ -143,10 +143,12 @@ async def _digests(world: World) -> tuple[set[UUID], dict[UUID, int]]:
     storms: dict[tuple[str, str], list[Any]] = {}
     digests = await _rows(world, "notify", "SELECT * FROM digest ORDER BY opened_at, id")
     for row in digests:
-        if row.closed and row.way not in CHANGED:
+        if row.way not in CHANGED:
             storms.setdefault((row.lane, row.grouping), []).append(row)
     parts = [of[a:b] for of in storms.values() for a in range(len(of)) for b in range(a + 1, len(of) + 1)]
-    closings = {derived("closing", *(each.id for each in part)): 1 + max(each.lost for each in part) for part in parts}
+    closings = {
+        derived("closing", *(each.id for each in part)): max(each.lost + each.closed for each in part) for part in parts
+    }
     return {row.id for row in digests}, closings
 
 

@@ -35,15 +35,23 @@ def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
         return [*told, _ENDS[new.state]]
     if new.state is ClockState.PAUSED and (was is None or was.state is not ClockState.PAUSED):
         return [*told, events.ClockPaused]
-    if new.state is ClockState.BREACHED:  # announced before, taken back, and true after all
-        return told if was and was.state is ClockState.BREACHED else [*told, events.ClockBreached]
+    if (
+        new.state is ClockState.BREACHED
+    ):  # announced before, taken back, and true after all
+        if was and was.state is ClockState.BREACHED:
+            return told
+        return [*told, *([events.ClockRescheduled] if was and _moved(was, new) else []), events.ClockBreached]
     if was is None:
         return told
     if new.state is ClockState.RUNNING and was.state is ClockState.PAUSED:
         return [events.ClockResumed]
-    if was.state is not new.state or (was.due_at, was.terms) != (new.due_at, new.terms):
+    if was.state is not new.state or _moved(was, new):
         return [events.ClockRescheduled]
     return told
+
+
+def _moved(was: Clock, new: Clock) -> bool:
+    return (was.due_at, was.terms) != (new.due_at, new.terms)
 
 
 def words(opened: Opening, walk: Walk) -> events.CaseSummary:

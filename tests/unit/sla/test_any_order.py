@@ -223,12 +223,39 @@ def test_what_is_told_of_a_clock_is_a_story_that_makes_sense(
         assert isinstance(told[0], ClockStarted)
         _no_second_breach(told)
         _levels_grow(told)
+        _each_breach_is_of_the_deadline_told_last(told)
         ends = [event for event in told if isinstance(event, ClockMet | ClockCancelled | ClockWithdrawn)]
         if clock.ended:
             assert f"clock.{clock.state}" == ends[-1].TYPE, "its last word is how it stands"
             assert ends[-1].breached == (clock.breached_at is not None)
         else:
             assert not ends or isinstance(told[-1], ClockRescheduled) or told.index(ends[-1]) < len(told) - 1
+
+
+def test_a_breach_taken_back_and_true_of_another_deadline_is_told_with_that_deadline() -> None:
+    """First by what is known when the timer fires, then by hand-offs that are heard of late, one after another."""
+    urgent, plain = (policy(target("first_reply", within), when=when) for within, when in WITHIN)
+    desk, story = Desk(configured({"urgent": urgent, "plain": plain})), Story()
+    desk.play([story.contact(0), story.assigned("cards", at=1)])
+    desk.wake(m(22))
+    desk.play([story.handed_off("frontline", 3), story.handed_off("cards", 22)], now=m(60))
+    told = [(type(event), event.due_at) for event in desk.told if event.metric == "first_reply"]
+    assert told == [
+        (ClockStarted, m(12)),
+        (ClockBreached, m(12)),
+        (ClockRescheduled, m(240)),
+        (ClockRescheduled, m(22)),
+        (ClockBreached, m(22)),
+    ]
+
+
+WITHIN = (("PT12M", "case.team == 'cards'"), ("PT4H", "case.team != 'cards'"))
+
+
+def _each_breach_is_of_the_deadline_told_last(told: list[ClockEvent]) -> None:
+    for before, event, after in zip(told, told[1:], [*told[2:], None], strict=False):
+        ended = isinstance(after, ClockMet | ClockCancelled | ClockWithdrawn)  # known to be over when it is told
+        assert not isinstance(event, ClockBreached) or ended or event.due_at == before.due_at
 
 
 def _levels_grow(told: list[ClockEvent]) -> None:
