@@ -34,7 +34,7 @@ def by_rules(state: CaseState, contact: ContactReceived, facts: ContactFacts, no
         found.skills, found.language,
     )  # fmt: skip
     enrolled = () if aside else _enrolled(configuration, canary, found.rule is None, now)
-    return place(replace(state, enrolled=enrolled), made, history=contact.history)
+    return place(replace(state, enrolled=enrolled) if enrolled else state, made, history=contact.history)
 
 
 def _because(found: Match, canary: Canary | None) -> Because:

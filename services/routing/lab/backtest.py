@@ -16,7 +16,7 @@ from services.routing.model import Compiled, Rule
 from services.routing.rules.facts import ENVIRONMENT
 from services.routing.rules.index import Index
 from services.routing.rules.steps import Steps, at_once
-from shared.conditions import Condition, Outcome
+from shared.conditions import Activation, Condition, Outcome
 
 MAX_EXAMPLES = 3  # of one pair of teams
 BUSIER = 1.2  # times the busiest hour that a team has had: beyond what its history can tell
@@ -128,17 +128,16 @@ class Comparison:
         self._idle = {rule.spec.id for rule in self.after.rules}
 
     def add(self, past: Past) -> None:
-        known = past.known
-        activation = ENVIRONMENT.activation(known)
-        was = rules.choose(self.before, known, activation)
-        will = rules.choose(self.after, known, activation, self._idle)
+        known = ENVIRONMENT.activation(past.known)
+        was = rules.choose(self.before, known)
+        will = rules.choose(self.after, known, self._idle)
         team_before, priority_before = _placed(self.before, was.first)
         team_after, priority_after = _placed(self.after, will.first)
         self._cases += 1
         self._counts["fallback before"] += was.first is None
         self._counts["fallback after"] += will.first is None
         self._counts["tags"] += was.tags != will.tags
-        self._loads.add(team_before, team_after, known["at"])
+        self._loads.add(team_before, team_after, past.known["at"])
         self._use(will)
         here = (past.team or team_before, past.priority or priority_before)
         if past.breached is not None:
@@ -154,7 +153,7 @@ class Comparison:
         examples = self._examples.setdefault((team_before, team_after), [])
         if len(examples) < MAX_EXAMPLES:
             rule_before, rule_after = _id(was.first), _id(will.first)
-            number = known["case.number"]
+            number = past.known["case.number"]
             examples.append(
                 Example(case_id=past.case_id, number=number, rule_before=rule_before, rule_after=rule_after)
             )
@@ -226,7 +225,7 @@ class _Once(Condition):
         self._condition = condition
         self._last: tuple[Any, Outcome] = (None, Outcome(False))
 
-    def evaluate(self, activation: Any) -> Outcome:
+    def evaluate(self, activation: Activation) -> Outcome:
         if self._last[0] is not activation:
             self._last = (activation, self._condition.evaluate(activation))
         return self._last[1]
@@ -243,10 +242,10 @@ def together(before: Compiled, after: Compiled) -> Steps[tuple[Compiled, Compile
     index = yield from Index.of([rule.asks for rule in once.values()], ENVIRONMENT)
     last: tuple[Any, Sequence[int]] = (None, ())
 
-    def found(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
+    def found(known: Activation) -> Sequence[int]:
         nonlocal last
         if last[0] is not known:
-            last = (known, index.candidates(known, activation))
+            last = (known, index.candidates(known))
         return last[1]
 
     def of(side: Compiled) -> Steps[Compiled]:
@@ -255,8 +254,8 @@ def together(before: Compiled, after: Compiled) -> Steps[tuple[Compiled, Compile
             places.setdefault(numbers[rule.digest], []).append(place)
         yield
 
-        def candidates(known: Mapping[str, Any], activation: Any) -> Sequence[int]:
-            return sorted(place for number in found(known, activation) for place in places.get(number, ()))
+        def candidates(known: Activation) -> Sequence[int]:
+            return sorted(place for number in found(known) for place in places.get(number, ()))
 
         shared: list[Rule] = []
         for rule in side.rules:

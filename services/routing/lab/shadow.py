@@ -5,7 +5,7 @@ Both are computed from what the rules saw of the contact, which is stored, so th
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,7 @@ from services.routing.lab.backtest import together
 from services.routing.model import Compiled, ContactFacts, Rule
 from services.routing.rules.facts import ENVIRONMENT, values
 from services.routing.rules.steps import Steps
+from shared.conditions import Activation
 
 MAX_EXAMPLES = 3  # of one pair of teams
 MAX_PAIRS = 200  # of teams, and of rules; cases of further ones are counted together
@@ -102,9 +103,8 @@ class Pair:
         return cls(*(yield from together(active, shadow)))
 
     def decide(self, facts: ContactFacts) -> tuple[Outcome, Outcome]:
-        known = values(facts)
-        activation = ENVIRONMENT.activation(known)
-        return _outcome(self.active, known, activation), _outcome(self.shadow, known, activation)
+        known = ENVIRONMENT.activation(values(facts))
+        return _outcome(self.active, known), _outcome(self.shadow, known)
 
 
 @dataclass(slots=True)
@@ -185,8 +185,8 @@ def _changed(active: Outcome, shadow: Outcome) -> str | None:
     return None
 
 
-def _outcome(compiled: Compiled, known: dict[str, Any], activation: Any) -> Outcome:
-    choice = rules.choose(compiled, known, activation)
+def _outcome(compiled: Compiled, known: Activation) -> Outcome:
+    choice = rules.choose(compiled, known)
     first: Rule | None = choice.first
     if first is None:
         fallback = compiled.fallback

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Json
 from services.routing.model.commands import Issue
 from services.routing.model.trials import Enrolment, place
 from services.routing.spec import FallbackSpec, HandOffRule, RuleSpec, TeamSpec
-from shared.conditions import Condition
+from shared.conditions import Activation, Condition
 from shared.conditions.asked import Alternatives
 from shared.conditions.work import BODY_CHARACTERS, LIST_ITEMS, TEXT_CHARACTERS
 from shared.contracts.contacts import ContactReceived
@@ -207,13 +207,13 @@ class HandOffCondition:
 class Compiled:
     """A version of the ruleset ready to match (``rules.compile``).
 
-    ``candidates`` gives the places of the rules that could match, in order, from the values and the activation.
+    ``candidates`` gives the places of the rules that could match, in order, from a contact's values.
     """
 
     version: int
     rules: Sequence[Rule]
     fallback: FallbackSpec
-    candidates: Callable[[Mapping[str, Any], Any], Sequence[int]]
+    candidates: Callable[[Activation], Sequence[int]]
     hand_off: tuple[HandOffCondition, ...] = ()
 
 

@@ -5,7 +5,6 @@ Conditions are CEL over the fields of ``facts``. A value that is unknown makes a
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules import hand_off
@@ -14,7 +13,7 @@ from services.routing.rules.index import MAX_SEARCHED, Index, words
 from services.routing.rules.reasons import why, why_not
 from services.routing.rules.steps import Steps, at_once
 from services.routing.spec import RulesetSpec
-from shared.conditions import ConditionError
+from shared.conditions import Activation, ConditionError
 from shared.conditions.necessary import necessary
 from shared.conditions.reading import Place
 from shared.contracts.envelope import Because
@@ -128,16 +127,16 @@ class Choice:
     matched: tuple[Rule, ...] = ()
 
 
-def choose(compiled: Compiled, known: Mapping[str, Any], activation: Any, about: Collection[str] = ()) -> Choice:
+def choose(compiled: Compiled, known: Activation, about: Collection[str] = ()) -> Choice:
     """Decide about a contact's values. ``about``: ids of rules that are evaluated though it changes nothing."""
     first: Rule | None = None
     tags: dict[str, None] = {}
     matched: list[Rule] = []
-    for place in compiled.candidates(known, activation):
+    for place in compiled.candidates(known):
         rule = compiled.rules[place]
         then = rule.spec.then
         asked = bool(about) and rule.spec.id in about
-        if (first is not None and not then.tags and not asked) or not rule.condition.evaluate(activation).holds:
+        if (first is not None and not then.tags and not asked) or not rule.condition.evaluate(known).holds:
             continue
         first = first or rule
         tags.update(dict.fromkeys(then.tags))
@@ -149,7 +148,7 @@ def choose(compiled: Compiled, known: Mapping[str, Any], activation: Any, about:
 def match(compiled: Compiled, facts: ContactFacts) -> Match:
     """The first rule that matches sets all but the tags, which come from every one that does; else the fallback."""
     known = values(facts)
-    choice = choose(compiled, known, ENVIRONMENT.activation(known))
+    choice = choose(compiled, ENVIRONMENT.activation(known))
     fallback, first = compiled.fallback, choice.first
     if first is None:
         text = f"No rule matched, so the fallback applies: {fallback.team}"
@@ -175,16 +174,15 @@ def explain(compiled: Compiled, facts: ContactFacts) -> Earlier:
 
 def explaining(compiled: Compiled, facts: ContactFacts) -> Steps[Earlier]:
     """``explain`` in steps: a rule at a time."""
-    known = values(facts)
-    activation = ENVIRONMENT.activation(known)
+    known = ENVIRONMENT.activation(values(facts))
     said: list[WhyNot] = []
     more = 0
     for rule in compiled.rules:
-        if rule.condition.evaluate(activation).holds:
+        if rule.condition.evaluate(known).holds:
             break
         yield
         if len(said) < MAX_EXPLAINED:
-            said.append(WhyNot(rule.spec.id, why_not(rule.spec.when, known, activation)))
+            said.append(WhyNot(rule.spec.id, why_not(rule.spec.when, known)))
             yield
         else:
             more += 1

@@ -8,14 +8,14 @@ true. Texts are searched for all patterns in one pass, by RE2's own prefilter.
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import re2
 
 from services.routing.rules.steps import Steps
-from shared.conditions import ConditionError, Environment
+from shared.conditions import Activation, ConditionError, Environment
 from shared.conditions.asked import Alternatives, Asked, Literal
 from shared.conditions.tree import Name, Node, Select, source
 
@@ -31,7 +31,7 @@ _PROBE = "probe of the filter"
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 
-Lookup = Callable[[Mapping[str, Any], Any], Any]
+Lookup = Callable[[Activation], Any]
 
 
 class Index:
@@ -59,13 +59,13 @@ class Index:
             tables += yield from _tables(term, tests, (1 << len(rules)) - 1, environment)
         return cls(rules, tables)
 
-    def candidates(self, known: Mapping[str, Any], activation: Any) -> list[int]:
+    def candidates(self, known: Activation) -> list[int]:
         """Rules that could match, in order; ``known`` has every variable, None where unknown."""
         left = self._everything
         for table in self._tables:
             concerned = left & table.concerned
             if concerned and (not table.cost or concerned.bit_count() >= WORTH_COMPUTING):
-                left &= table.content(table.lookup(known, activation))
+                left &= table.content(table.lookup(known))
         rules = self._rules
         found: list[int] = []
         while left:
@@ -118,7 +118,7 @@ def _bits(bits: Iterable[int]) -> int:
 def _lookup(term: Node, environment: Environment) -> tuple[Lookup | None, int]:
     if isinstance(term, Name) and term.path in environment.variables:
         path = term.path
-        return lambda known, _: MISSING if (value := known[path]) is None else value, 0
+        return lambda known: MISSING if (value := known.values[path]) is None else value, 0
     keys: list[str] = []
     inner = term
     while isinstance(inner, Select):
@@ -131,16 +131,16 @@ def _lookup(term: Node, environment: Environment) -> tuple[Lookup | None, int]:
     except ConditionError:
         return None, 0
 
-    def compute(_: Mapping[str, Any], activation: Any) -> Any:
-        value = computed.value(activation)
+    def compute(known: Activation) -> Any:
+        value = computed.value(known)
         return MISSING if value is None else value
 
     return compute, 1
 
 
 def _within(path: str, keys: tuple[str, ...]) -> Lookup:
-    def look(known: Mapping[str, Any], _: Any) -> Any:
-        value = known[path]
+    def look(known: Activation) -> Any:
+        value: Any = known.values[path]
         for key in keys:
             if not isinstance(value, dict) or key not in value:
                 return MISSING

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.routing.rules.facts import ENVIRONMENT, label, look_up
-from shared.conditions import Condition, Outcome
+from shared.conditions import Activation, Condition, Outcome
 from shared.conditions.reading import Claim, Op, claim, parts
 
 MAX_SAID_PARTS = 5
@@ -40,12 +40,12 @@ def why(source: str, known: Mapping[str, Any]) -> str:
     return ", ".join(said[:MAX_SAID_PARTS]) + (f" and {more} more" if more > 0 else "")
 
 
-def why_not(source: str, known: Mapping[str, Any], activation: Any) -> str:
+def why_not(source: str, known: Activation) -> str:
     """Why a condition that does not hold does not: what its first false part says."""
     for part in read(source):
-        outcome = _compiled(part.source).evaluate(activation)
+        outcome = _compiled(part.source).evaluate(known)
         if not outcome.holds:
-            return _not_held(part, outcome, known)
+            return _not_held(part, outcome, known.values)
     return f"{_code(source)} does not hold"
 
 

@@ -11,7 +11,7 @@ from services.sla import calendar
 from services.sla.model import Calendar, Configuration, Edition, Opening, Policy, Promise, Terms
 from services.sla.model.spec import ALWAYS, CalendarSpec, PolicySpec
 from services.sla.model.walk import Context
-from shared.conditions import ATTRIBUTES, STRING, STRINGS, Condition, Environment
+from shared.conditions import ATTRIBUTES, STRING, STRINGS, Activation, Condition, Environment
 from shared.contracts import duration
 from shared.contracts.words import Metric
 
@@ -148,7 +148,7 @@ def in_force(configuration: Configuration, at: datetime) -> int:
     return max(bisect_right(configuration.editions, at, key=lambda edition: edition.since) - 1, 0)
 
 
-def activation(opened: Opening, context: Context) -> Any:
+def activation(opened: Opening, context: Context) -> Activation:
     """The values that conditions ask about."""
     return ENVIRONMENT.activation(_values(opened, context))
 
