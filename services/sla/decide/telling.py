@@ -35,9 +35,7 @@ def difference(was: Clock | None, new: Clock) -> list[type[events.ClockEvent]]:
         return [*told, _ENDS[new.state]]
     if new.state is ClockState.PAUSED and (was is None or was.state is not ClockState.PAUSED):
         return [*told, events.ClockPaused]
-    if (
-        new.state is ClockState.BREACHED
-    ):  # announced before, taken back, and true after all
+    if new.state is ClockState.BREACHED:  # announced before, taken back, and true after all
         if was and was.state is ClockState.BREACHED:
             return told
         return [*told, *([events.ClockRescheduled] if was and _moved(was, new) else []), events.ClockBreached]
