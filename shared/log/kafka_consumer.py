@@ -17,6 +17,9 @@ PARTITION_FETCH_BYTES = 1_048_576
 # How long the broker holds a fetch that finds nothing. aiokafka sends one without the partitions that were not emptied
 # within 0.1 s, and asks for these again only after it: what comes there meanwhile waits so long.
 FETCH_WAIT_MS = 100
+# aiokafka asks for nothing while it holds something: what it held came just after the last poll, and all that came
+# since is with the broker still, which gives it within this.
+REFILL_S = 0.01
 HEARTBEATS_PER_SESSION = 3
 REFUSED_COMMITS = 3  # in a row: the member is out of the group and does not know it
 
@@ -97,7 +100,9 @@ class KafkaConsumer:
                 if len(found) < limit:
                     await take(partition, most=min(part, limit - len(found)))
         if len(found) < limit:
-            await take(most=limit - len(found), wait_s=0 if found else timeout_s)
+            await take(most=limit - len(found))
+        if len(found) < limit:
+            await take(most=limit - len(found), wait_s=REFILL_S if found else timeout_s)
         self._crowded = len(found) >= limit
 
     async def seek(self, positions: Positions) -> None:
