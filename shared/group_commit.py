@@ -1,7 +1,8 @@
-"""Group commit: requests that come at the same time share one transaction, and none waits for company.
+"""Group commit: requests that come at the same time share one transaction, and none waits for company that may come.
 
-A request that finds nobody at work is committed at once. What comes while a commit is under way is the next group, so
-groups grow with the load by themselves. The queue is bounded in requests, bytes and time.
+A request that finds nobody at work is committed at once, with what is ready to be read beside it. What comes while a
+commit is under way is the next group, so groups grow with the load by themselves. The queue is bounded in requests,
+bytes and time.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 GROUP_BYTES = 8 * 1_048_576  # of one transaction, but for a single larger item
+ENOUGH = 20  # requests that need not look for more: a transaction costs what reading five of them does
 
 log = structlog.get_logger()
 
@@ -136,7 +138,7 @@ class GroupCommit(Generic[T, A]):
         flush = asyncio.current_task()
         assert flush is not None
         try:
-            while group := self._take():
+            while group := await self._gather():
                 try:
                     await self._settle(group)
                 finally:
@@ -145,6 +147,14 @@ class GroupCommit(Generic[T, A]):
                         waiting.settle(_away())  # where it was cut off, as by the end of the process
         finally:
             self._flushes.discard(flush)
+
+    async def _gather(self) -> list[_Waiting[T, A]]:
+        """The next group, once a turn of the loop brings no more: what is ready to be read is read before."""
+        seen, enough = 0, min(ENOUGH, self._bounds.group)
+        while seen < len(self._queue) < enough:
+            seen = len(self._queue)
+            await asyncio.sleep(0)
+        return self._take()
 
     def _take(self) -> list[_Waiting[T, A]]:
         """The next group, from the front of the queue; empty where nothing waits but for another flush's commit."""

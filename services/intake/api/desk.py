@@ -22,7 +22,7 @@ from shared.group_commit import Bounds, GroupCommit
 from shared.idempotency import Named, each_once, fingerprint, normalized
 from shared.runtime import Runtime
 
-AT_ONCE = 2  # groups of one kind under way: the next one is made while Postgres writes
+AT_ONCE = 3  # groups of one kind under way: the next ones are made while Postgres writes
 GROUP = 500  # requests, or lines of a batch, of one transaction
 
 T = TypeVar("T")

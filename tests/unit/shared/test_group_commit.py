@@ -25,10 +25,12 @@ class Commits:
         self.groups: list[list[str]] = []
         self.go = asyncio.Event()
         self.go.set()
+        self.begun = asyncio.Event()
         self.wrong: dict[str, Exception] = {}
         self.lane = GroupCommit[str, str]("test", self._commit, bounds, apart)
 
     async def _commit(self, items: Sequence[str]) -> Sequence[str | Problem]:
+        self.begun.set()
         await self.go.wait()
         await asyncio.sleep(0)
         if guilty := [item for item in items if item in self.wrong]:
@@ -40,8 +42,7 @@ class Commits:
         """One whose commit waits for ``go``."""
         self.go.clear()
         task = asyncio.create_task(self.lane.submit(item))  # noqa: TID251
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await self.begun.wait()
         return task
 
     async def together(self, *items: str) -> list[str | BaseException]:
@@ -62,6 +63,18 @@ async def test_what_comes_during_a_commit_is_the_next_group_in_order() -> None:
     commits.go.set()
     assert [await first, *await rest] == ["A", "B", "C", "D"]
     assert commits.groups == [["a"], ["b", "c", "d"]]
+
+
+async def test_who_comes_in_the_next_turns_of_the_loop_is_in_the_group() -> None:
+    commits = Commits()
+
+    async def later(item: str, turns: int) -> str:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await commits.lane.submit(item)
+
+    assert await asyncio.gather(later("a", 0), later("b", 1), later("c", 2), later("d", 9)) == ["A", "B", "C", "D"]
+    assert commits.groups == [["a", "b", "c"], ["d"]]
 
 
 async def test_a_group_is_bounded() -> None:
