@@ -71,7 +71,7 @@ def check(spec: EscalationPolicySpec) -> None:
     """Raises ``ConditionError`` on the first condition that cannot work, saying where and what to do."""
     for where, source in spec.conditions():
         try:
-            _compiled(source, tuple(sorted(spec.hours)))
+            _environment(tuple(sorted(spec.hours))).compile(source)
         except ConditionError as wrong:
             raise ConditionError(f"{where}: {wrong}") from None
 
@@ -97,4 +97,4 @@ def _environment(hours: tuple[str, ...]) -> Environment:
 @lru_cache(maxsize=4096)
 def _compiled(source: str, hours: tuple[str, ...]) -> tuple[Condition, Environment]:
     environment = _environment(hours)
-    return environment.compile(source), environment
+    return environment.accepted(source), environment

@@ -7,7 +7,7 @@ See docs/adr/0005-cel.md.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -16,7 +16,7 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
 from shared.conditions import tree, work
-from shared.conditions.reading import ConditionError, Place, fields, tokens
+from shared.conditions.reading import ConditionError, Place, Token, fields, tokens
 from shared.conditions.searches import NO_SEARCHES, searches
 
 __all__ = [
@@ -76,7 +76,8 @@ class Activation:
 
 
 class Condition:
-    """A compiled condition. ``work``: what evaluating it takes at worst, about in nanoseconds; ``reads``: fields."""
+    """A compiled condition. ``reads``: fields; ``work``: about how many nanoseconds it takes at worst, where it was
+    checked just now."""
 
     def __init__(self, source: str, expression: Any) -> None:
         self.source = source
@@ -131,14 +132,25 @@ class Environment:
         """Check, within bounds on the work it could be at worst, and compile. Raises ``ConditionError``."""
         if len(source) > MAX_SOURCE:
             raise ConditionError(f"the condition has {len(source)} characters; the limit is {MAX_SOURCE}. Split it.")
-        condition = self._compile(source)
-        found = tokens(source)  # once: they take longer than all else
-        condition.work, condition.reads = work.check(source, found), fields(found, self.variables)
+        condition, found = self._read(source)
+        condition.work = work.check(source, found)
         for where, literal in work.patterns_of(source, found):
             probe = self._compile(f"''.matches({literal})").evaluate(self.activation({}))
             if probe.reason:
                 raise ConditionError(f"{probe.reason.partition(': ')[2] or probe.reason}. Correct the pattern.", where)
         return condition
+
+    def accepted(self, source: str) -> Condition:
+        """Compile a condition that was checked when it came in: bounds that are narrower today are for new ones.
+
+        Raises ``ConditionError``.
+        """
+        return self._read(source)[0]
+
+    def _read(self, source: str) -> tuple[Condition, Sequence[Token]]:
+        condition, found = self._compile(source), tokens(source)  # once: they take longer than all else
+        condition.reads = fields(found, self.variables)
+        return condition, found
 
     def part(self, source: str) -> Condition:
         """Compile a part of a condition already checked, also one of no declared type. Raises ``ConditionError``."""

@@ -50,13 +50,16 @@ def compile(version: int, spec: RulesetSpec) -> Compiled:
     return at_once(compiling(version, spec))
 
 
-def compiling(version: int, spec: RulesetSpec) -> Steps[Compiled]:
-    """``compile`` in steps: a rule, then a value or a pattern of the index, at a time."""
+def compiling(version: int, spec: RulesetSpec, accepted: bool = False) -> Steps[Compiled]:
+    """``compile`` in steps: a rule, then a value or a pattern of the index, at a time.
+
+    ``accepted``: it is stored, so its conditions were checked when it came in.
+    """
     made: list[Rule] = []
     problems: list[RuleProblem] = []
     for rule in spec.rules:
         try:
-            condition = ENVIRONMENT.compile(rule.when)
+            condition = ENVIRONMENT.accepted(rule.when) if accepted else ENVIRONMENT.compile(rule.when)
             yield
             asks = necessary(condition.tree(), INTEGERS)
             made.append(Rule(rule, condition, condition.digest(), asks))
@@ -65,7 +68,7 @@ def compiling(version: int, spec: RulesetSpec) -> Steps[Compiled]:
         yield
         if len(problems) == MAX_PROBLEMS:
             break
-    moving, refused = yield from hand_off.compiling(spec)
+    moving, refused = yield from hand_off.compiling(spec, accepted)
     problems += [RuleProblem(rule.id, str(wrong), _place(rule.when, wrong.place)) for rule, wrong in refused]
     if problems:
         while made:  # also to free a thousand rules takes long

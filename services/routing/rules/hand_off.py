@@ -75,13 +75,14 @@ class Happened:
 Refused: TypeAlias = tuple[HandOffRule, ConditionError]
 
 
-def compiling(spec: RulesetSpec) -> Steps[tuple[tuple[HandOffCondition, ...], list[Refused]]]:
+def compiling(spec: RulesetSpec, accepted: bool) -> Steps[tuple[tuple[HandOffCondition, ...], list[Refused]]]:
     """The rules, and those that cannot be used; a rule at a time."""
     made: list[HandOffCondition] = []
     refused: list[Refused] = []
     for rule in spec.hand_off:
         try:
-            made.append(HandOffCondition(rule, ENVIRONMENT.compile(rule.when)))
+            condition = ENVIRONMENT.accepted(rule.when) if accepted else ENVIRONMENT.compile(rule.when)
+            made.append(HandOffCondition(rule, condition))
         except ConditionError as wrong:
             refused.append((rule, wrong))
         yield

@@ -33,7 +33,7 @@ class Versions:
         """A stored version ready to match. Raises ``rules.RulesetError``."""
         if version in self._compiled:
             return self._used(version)
-        self._compiled[version] = await paced(rules.compiling(version, spec))
+        self._compiled[version] = await paced(rules.compiling(version, spec, accepted=True))
         found = self._used(version)
         while (oldest := self._dispensable(version)) is not None:
             await let_go(list(self._compiled.pop(oldest).rules))

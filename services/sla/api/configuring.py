@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from services.sla import calendar
 from services.sla.api import versions
-from services.sla.decide.policies import ALWAYS_NAME, BUILT_IN, condition
+from services.sla.decide.policies import ALWAYS_NAME, BUILT_IN, ENVIRONMENT
 from services.sla.model import Calendar, Case
 from services.sla.model.spec import CalendarSpec, PolicySpec, Target
 from services.sla.store import CALENDAR, POLICY
@@ -47,7 +47,7 @@ def _uses_of_calendar(snapshot: Snapshot, name: str) -> list[str]:
 
 def _check_policy(name: str, spec: PolicySpec, snapshot: Snapshot) -> None:
     try:
-        condition(spec.when)
+        ENVIRONMENT.compile(spec.when)
     except ConditionError as wrong:
         raise invalid(f"when: {wrong}") from None
     for other, resource in snapshot.of(POLICY).items():

@@ -59,9 +59,9 @@ class Stored:
 
 
 @lru_cache(maxsize=4096)
-def condition(source: str) -> Condition:
-    """Compile a policy's condition. Raises ``ConditionError``."""
-    return ENVIRONMENT.compile(source)
+def _condition(source: str) -> Condition:
+    """Compile the condition of a stored policy. Raises ``ConditionError``."""
+    return ENVIRONMENT.accepted(source)
 
 
 def compiled(name: str, version: int, spec: PolicySpec, calendars: Mapping[str, Calendar]) -> Policy:
@@ -81,7 +81,7 @@ def compiled(name: str, version: int, spec: PolicySpec, calendars: Mapping[str, 
             pause_on=target.pauses,
         )
         promises[target.metric] = Promise(terms, hours)
-    return Policy(name, version, spec.position, condition(spec.when), promises)
+    return Policy(name, version, spec.position, _condition(spec.when), promises)
 
 
 def configuration(version: int, stored: Iterable[Stored]) -> Configuration:

@@ -7,9 +7,12 @@ import pytest
 
 from services.routing.model import CaseState
 from services.routing.model.commands import HandOff
+from services.routing.rules import RulesetError, compile
+from services.routing.spec import RulesetSpec
 from services.routing.store import RoutingStore, assignment, contact, first_start, rulesets
 from services.routing.store.history import history
 from shared import points
+from shared.audit import Actor
 from shared.batch import Input
 from shared.contracts.clocks import ClockBreached, ClockMet, ClockWithdrawn
 from shared.contracts.contacts import CustomerErased
@@ -48,6 +51,23 @@ async def test_what_was_decided_is_loaded_again(routing: Routing) -> None:
         facts = await contact(tx, case(1))
     assert facts
     assert (facts.tags, facts.attributes) == (("eu",), {"big": float(2**70), "plan": "x"})
+
+
+async def test_a_ruleset_that_was_accepted_decides_whatever_the_bounds_for_new_ones_are(routing: Routing) -> None:
+    """A program that bounds conditions more narrowly than the one before must not stop routing."""
+    when = "contact.channel.replace('e', 'E') == 'Email' && contact.channel.matches('[a-z]{300}|email')"
+    rules = [{"id": "wide", "when": when, "then": {"team": "frontline", "priority": "high"}}]
+    spec = RulesetSpec.model_validate({"rules": rules, "fallback": {"team": "frontline"}})
+    with pytest.raises(RulesetError):
+        compile(2, spec)
+    who = Actor("ana", "ana")
+    async with routing.runtime.db.transaction() as tx:
+        made = await rulesets.create(tx, spec, who, None, 1, NOON)
+        await rulesets.activate(tx, made.version, spec.teams(), who, NOON)
+    await routing.take(conftest.contact(1))
+    state = (await loaded(routing, 1))[1]
+    assert state.assignment
+    assert (state.assignment.ruleset_version, state.assignment.rule) == (made.version, "wide")
 
 
 async def test_an_unknown_case_is_new_and_carries_the_configuration(routing: Routing) -> None:
