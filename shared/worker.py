@@ -126,10 +126,9 @@ class Worker:
         """Batches that take about ``BATCH_S``: timers wait for what is being read, and for the cases it holds."""
         if records < min(self._size, self._runtime.settings.batch_size):
             self.rest = min(took, REST_S)  # else what is read is mostly the cost of reading
-        if took > BATCH_S:
-            self._size = max(SMALLEST, self._size // 2)
-        elif records >= self._size:
-            self._size = min(self._runtime.settings.batch_size, self._size * 2)
+        elif took > 0:
+            fitting = int(records * BATCH_S / took)
+            self._size = min(max(fitting, SMALLEST), 2 * self._size, self._runtime.settings.batch_size)
 
     def rebuild(self) -> None:
         """Start over with a fresh consumer at the next step: for one that went silent."""
