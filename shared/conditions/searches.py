@@ -58,9 +58,17 @@ def _joined(node: Node) -> Iterator[Node]:
 
 def _wanted(part: Node) -> tuple[str, str] | None:
     match part:
-        case Call("matches", (Name(variable), Constant(str() as pattern))) if is_quick(pattern):
+        case Call("matches", (Name(variable), Constant(str() as pattern))) if is_quick(pattern) and _is_one(pattern):
             return variable, pattern
     return None
+
+
+def _is_one(pattern: str) -> bool:
+    try:
+        _search(pattern)
+    except re2.error:  # the runtime says what is wrong with it
+        return False
+    return True
 
 
 @lru_cache(maxsize=KEPT)

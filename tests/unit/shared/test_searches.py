@@ -32,6 +32,13 @@ def test_a_pattern_holds_where_the_runtime_says_so(one: str, other: str, subject
         assert found == expected, parts
 
 
+def test_of_a_pattern_that_is_none_the_runtime_says_why() -> None:
+    holds, reason = evaluate("subject.matches('(')", {"subject": "("})
+    assert not holds
+    assert reason is not None
+    assert "missing )" in reason
+
+
 def evaluate(source: str, values: dict[str, Any]) -> tuple[bool, str | None]:
     outcome = ENVIRONMENT.part(source).evaluate(ENVIRONMENT.activation(values))
     return outcome.holds, outcome.reason
