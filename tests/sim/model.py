@@ -239,7 +239,7 @@ class Model:
         elif isinstance(data, clocks.ClockPaused):
             clock.state = "paused"
         elif isinstance(data, clocks.ClockStarted | clocks.ClockResumed | clocks.ClockRescheduled):
-            clock.state = "running"
+            clock.state = "running" if data.due_at is not None else "paused"  # planned anew while it stands still
 
     def _fired(
         self,
