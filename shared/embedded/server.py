@@ -144,10 +144,13 @@ class EmbeddedPostgres:
             self._lock.close()
             self._lock = None
 
-    def kill(self) -> None:
-        """kill -9, for tests of what that loses: nothing that was committed. ``start`` gives the same URL again."""
+    def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, for tests of what that loses: nothing that was committed; SIGINT ends it in order.
+
+        ``start`` gives the same URL again, as it does not after ``stop``.
+        """
         assert self._child
-        self._child.signal(signal.SIGKILL)
+        self._child.signal(by)
         self._child.wait(STOP_TIMEOUT_S)
 
     async def wait(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -79,6 +80,8 @@ async def begin(stack: Apart, fault: Fault) -> None:
         case "full disk":  # what the broker writes from now on fails, as on a disk without room
             _, most = resource.prlimit(stack.kafka.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(stack.kafka.pid, resource.RLIMIT_FSIZE, (0, most))
+        case "restart" if fault.parts == ("postgres",):  # what depends on it finds it again where it was
+            await asyncio.to_thread(stack.postgres.kill, signal.SIGINT)
         case "restart":
             await _each(stack, fault, "stop")
         case _:

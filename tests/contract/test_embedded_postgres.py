@@ -140,7 +140,8 @@ async def test_kill_9_of_the_program_alone_is_enough(data_dir, application):
     assert ended(pid)
 
 
-async def test_kill_9_of_the_server_keeps_every_committed_row_and_the_url(make):
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "in order"])
+async def test_ending_the_server_alone_keeps_every_committed_row_and_the_url(make, by):
     server = make()
     url = server.start()
     engine = create_async_engine(url)
@@ -149,7 +150,7 @@ async def test_kill_9_of_the_server_keeps_every_committed_row_and_the_url(make):
     async with engine.begin() as connection:
         await connection.exec_driver_sql("INSERT INTO fact SELECT generate_series(1, 1000)")
     await engine.dispose()
-    server.kill()
+    server.kill(by)
     assert server.start() == url
     assert await ask(url, "SELECT count(*) FROM fact") == 1000
 
