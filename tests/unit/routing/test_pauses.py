@@ -95,17 +95,18 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], AbstractAsyncConte
     monkeypatch.setattr(pace, "SLICE_S", 0.0)
     done = dict.fromkeys(("compile", "evaluate"), 0)
 
-    def counted(where: Any, name: str) -> None:
-        does = getattr(where, name)
+    def counted(where: Any, method: str, name: str) -> None:
+        does = getattr(where, method)
 
         def doing(*given: Any) -> Any:
             done[name] += 1
             return does(*given)
 
-        monkeypatch.setattr(where, name, doing)
+        monkeypatch.setattr(where, method, doing)
 
-    counted(ENVIRONMENT, "compile")
-    counted(Condition, "evaluate")
+    counted(ENVIRONMENT, "compile", "compile")  # of what is uploaded
+    counted(ENVIRONMENT, "accepted", "compile")  # of what is stored
+    counted(Condition, "evaluate", "evaluate")
 
     @asynccontextmanager
     async def looking(name: str) -> AsyncIterator[set[int]]:
