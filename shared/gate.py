@@ -106,20 +106,23 @@ class Gate:
     ) -> None:
         """Past the framework, or back to it with the body that was read."""
         scope["app"] = self._fastapi
+        body, response = None, None
         try:
             authorization = headers.get(b"authorization", b"").decode("latin-1")
             principal = await authorized(scope, authorization, shortcut.scope)
             body = await _body(receive)
             what = shortcut.read(body) if body is not None else None
-            if what is None:
-                await self._app(scope, _again(body, receive), send)
-                return
-            scope["route"] = _Route(scope["path"])
-            key = headers.get(b"idempotency-key")
-            response = await shortcut.answer(principal, what, len(body or b""), key.decode("latin-1") if key else None)
+            if what is not None:
+                scope["route"] = _Route(scope["path"])
+                key = headers.get(b"idempotency-key")
+                said = key.decode("latin-1") if key else None
+                response = await shortcut.answer(principal, what, len(body or b""), said)
         except Exception as error:  # as the framework does: every error becomes a problem document
             response = await response_to(error, Request(scope))
-        await response(scope, receive, send)
+        if response is not None:
+            await response(scope, receive, send)
+        else:  # out here: the framework answers its own errors
+            await self._app(scope, _again(body, receive), send)
 
 
 class _Route(NamedTuple):

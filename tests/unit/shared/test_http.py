@@ -1,18 +1,20 @@
 """What every route refuses and how it says so, on a small application of its own."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from pydantic import ValidationError
+from starlette.types import Message, Receive, Scope, Send
 
 from shared.auth import Keys, Principal
 from shared.clock import SystemClock
 from shared.contracts.spec import Date, Instant
 from shared.errors import Problem
-from shared.gate import Gate
+from shared.gate import Gate, Shortcut
 from shared.http import Cursor, Limit, Strict, allow, create_app, decode_cursor, encode_cursor
 from shared.ids import Ids
 from shared.openapi import also
@@ -119,12 +121,39 @@ async def test_the_limit_of_a_path_holds_for_those_below_it() -> None:
 
 
 async def test_a_streamed_body_over_the_limit_is_refused(client: httpx.AsyncClient) -> None:
-    async def endless():  # type: ignore[no-untyped-def]
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"a" * 1000
 
     answer = await client.post("/things", content=endless(), headers=WRITE | {"Content-Type": "application/json"})
     assert answer.status_code == 413
+
+
+async def test_an_error_behind_the_way_back_to_the_framework_is_answered_once(app: FastAPI) -> None:
+    """The framework answers it, and raises it again for the server to log."""
+
+    @app.post("/odd")
+    async def odd() -> None:
+        raise RuntimeError("a bug")
+
+    async def answer(*_: object) -> Response:
+        return Response("not reached")
+
+    said: list[str] = []
+
+    gate = Gate(app, Ids(SystemClock()), {"": 1_000}, {"/odd": Shortcut("read", lambda body: None, answer)})
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noted(message: Message) -> None:
+            said.append(message["type"])
+            await send(message)
+
+        await gate(scope, receive, noted)
+
+    transport = httpx.ASGITransport(counting, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        found = await client.post("/odd", json={}, headers=READ)
+    assert (found.status_code, said.count("http.response.start")) == (500, 1)
 
 
 async def test_scopes(client: httpx.AsyncClient) -> None:
