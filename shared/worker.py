@@ -203,10 +203,10 @@ class Worker:
             return
         try:
             await self._runtime.begin(work, states)
-        except Exception as wrong:
+        except Exception as wrong:  # whatever it is, the events are without fault: decided again singly, begun later
             if is_transient(wrong):
                 raise
-            raise Undecidable(f"what was decided cannot be begun: {wrong}") from wrong  # the events are without fault
+            raise Undecidable(f"what was decided cannot be begun: {wrong}") from wrong
 
     async def _one_by_one(self, reads: Sequence[Read], first: Exception) -> None:
         """Replay a batch singly, so that only what is poison is parked; others begin what is decided."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,11 +17,13 @@ from shared.contracts import catalogue
 from shared.contracts.contacts import CaseActivity, CustomerErased
 from shared.contracts.envelope import Event
 from shared.contracts.words import ActivityKind
-from shared.log import LogUnavailable, Positions, Record, partition_of
+from shared.log import Log, LogUnavailable, Positions, Record, partition_of
+from shared.log.postgres import PostgresLog
 from shared.runtime import Runtime
 from shared.ticker import Ticker
 from shared.worker import REST_S, Worker
 from tests.contract.platform.toy import Toy, activity, seen, until_read
+from tests.sim.wiring import FarLog, Wire
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ANA = Actor("ana", "cli")
@@ -233,19 +235,18 @@ async def test_unreadable_bytes_are_parked_as_they_are(runtime: Runtime[Toy], wo
     assert sorted(bytes(row.body) for row in rows) == sorted([b"\xff{", good.body, b""])
 
 
-class Stale:
+class Stale(FarLog):
     """A log whose end is further than anybody has read."""
 
-    def __init__(self, runtime: Runtime[Toy], ends: Positions | None) -> None:
-        self.partitions, self._ends = runtime.log.partitions, ends
+    def __init__(self, log: Log, ends: Positions | None) -> None:
+        assert isinstance(log, PostgresLog)
+        super().__init__(Wire(), log)
+        self._ends = ends
 
-    async def end_positions(self, topics: object) -> Positions:
+    async def end_positions(self, topics: Sequence[str]) -> Positions:
         if self._ends is None:
             raise LogUnavailable("away")
         return self._ends
-
-    async def unread(self, since: Positions, until: Positions, keys: Collection[str]) -> Collection[str]:
-        return keys
 
 
 async def test_a_timer_fires_once_when_it_is_due_and_never_before(
@@ -311,7 +312,7 @@ async def test_knowledge_that_stays_away_is_waited_for_only_so_long(
     await post(runtime, (CASES[0], "timer 5"))
     await until_read(worker.step, 1)
     ends = None if away else {("contacts", p): 99 for p in range(4)}
-    runtime.log = Stale(runtime, ends)  # type: ignore[assignment]
+    runtime.log = Stale(runtime.log, ends)
     ticker = Ticker(runtime)
     clock.advance(timedelta(seconds=14))
     await ticker.step()
@@ -327,7 +328,7 @@ async def test_after_a_start_the_grace_counts_from_the_start(
     await post(runtime, (CASES[0], "timer 5"))
     await until_read(worker.step, 1)
     clock.advance(timedelta(hours=1))  # down for an hour
-    runtime.log = Stale(runtime, None)  # type: ignore[assignment]
+    runtime.log = Stale(runtime.log, None)
     ticker = Ticker(runtime)
     await ticker.step()
     assert await seen(runtime, CASES[0]) == ["timer 5"]
