@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from services.routing.model import Compiled, ContactFacts, Earlier, Match, Rule, WhyNot
 from services.routing.rules import hand_off
 from services.routing.rules.facts import ENVIRONMENT, INTEGERS, inputs, values
-from services.routing.rules.index import MAX_SEARCHED, Index, words
+from services.routing.rules.index import MAX_SEARCHED, Index, has_words, searched
 from services.routing.rules.reasons import why, why_not
 from services.routing.rules.steps import Steps, at_once
 from services.routing.spec import RulesetSpec
@@ -102,14 +102,10 @@ def _counted(rules: Sequence[Rule]) -> Iterator[int]:
 
     Words beyond those that the index looks for are no help: their rules are evaluated whatever the text is.
     """
-    room = MAX_SEARCHED
+    room = MAX_SEARCHED  # the index has as much for each field, and counts what two rules look for once
     for rule in rules:
-        sought = sum(map(len, words(rule.asks)))
-        if 0 < sought <= room:
-            room -= sought
-            yield rule.condition.work // FOUND_FIRST
-        else:
-            yield rule.condition.work
+        room -= searched(rule.asks)
+        yield rule.condition.work // FOUND_FIRST if room >= 0 and has_words(rule.asks) else rule.condition.work
 
 
 def _place(source: str, place: Place | None) -> dict[str, str]:

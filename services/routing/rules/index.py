@@ -275,18 +275,14 @@ class _Ranges:
         return self._segments[self._segment(value, False, 0)]
 
 
-def words(asks: Alternatives) -> list[str]:
-    """What is looked for in texts beforehand, for all rules at once: an alternative is left out where it is not found.
-
-    Nothing where an alternative asks for no such text.
-    """
-    found = [next(filter(None, map(_word, each.asked.values())), "") for each in asks]
-    return found if all(found) else []
+def has_words(asks: Alternatives) -> bool:
+    """Whether each alternative asks for a word in a text: the rule is left out where none is found, for all at once."""
+    return bool(asks) and all(any(_WORDS.fullmatch(_pattern(test)) for test in each.asked.values()) for each in asks)
 
 
-def _word(test: Asked) -> str:
-    pattern = _pattern(test)
-    return pattern if _WORDS.fullmatch(pattern) else ""
+def searched(asks: Alternatives) -> int:
+    """How many characters of patterns the index looks for on account of a rule, at most."""
+    return sum(len(_pattern(test)) for each in asks for test in each.asked.values())
 
 
 def _pattern(test: Asked) -> str:
