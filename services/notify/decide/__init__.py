@@ -18,6 +18,7 @@ from services.notify.decide.escalate import (
     move,
     reopen,
     resolve_page,
+    stand_down,
     unserved,
 )
 from services.notify.decide.follow import follow
@@ -124,7 +125,7 @@ def _called(data: _Calling, known: Clock | None) -> tuple[On, Clock]:
     """What the event says of its clock, and for which steps it calls."""
     clock = _clock(data, known)
     if isinstance(data, ClockWarned):
-        return On.WARNED, replace(clock, warned_at=data.fired_at)
+        return On.WARNED, replace(_unbroken(clock), warned_at=data.fired_at)
     if isinstance(data, ClockBreached):
         return On.BREACHED, replace(clock, breached_at=data.occurred_at, breach_fired_at=data.fired_at, paused=False)
     return On.OVERDUE, replace(
@@ -161,6 +162,10 @@ def _clock(data: ClockEvent, known: Clock | None) -> Clock:
     )
 
 
+def _unbroken(clock: Clock) -> Clock:
+    return replace(clock, breached_at=None, breach_fired_at=None, overdue_level=0, overdue_share=0.0)
+
+
 def _team(facts: Facts, summary: CaseSummary) -> str | None:
     """Who has the case: the assignments say, unless the clock names a team that they have not told us of yet."""
     if facts.team is not None and (summary.team is None or summary.team in facts.teams_seen):
@@ -169,15 +174,22 @@ def _team(facts: Facts, summary: CaseSummary) -> str | None:
 
 
 def _changed(d: Draft, data: ClockEvent) -> None:
-    """Paused, resumed, rescheduled: matters only for a clock that called already, and tells nobody anything."""
+    """Paused, resumed, rescheduled: matters only for a clock that called already. It may be broken no more."""
     known = d.state.clocks.get(data.clock_id)
     if known is None or data.version <= known.version:
         d.say("A clock that has not called for anybody.")
         return
-    d.put_clock(replace(_clock(data, known), paused=isinstance(data, ClockPaused)))
-    d.say(f"The {METRICS[data.metric]} clock: {data.because.text}", clock=str(data.clock_id))
-    if d.state.page is not None and d.page.live and not isinstance(data, ClockPaused):
-        reopen(d)
+    clock = replace(_clock(data, known), paused=isinstance(data, ClockPaused))
+    if clock.breach_fired_at is not None and (clock.due_at is None or clock.due_at > clock.breach_fired_at):
+        clock = _unbroken(clock)
+    d.put_clock(clock)
+    what = f"The {METRICS[data.metric]} clock: {data.because.text}"
+    d.say(what, clock=str(data.clock_id))
+    if d.state.page is None or not d.page.live:
+        return
+    stand_down(d, what)
+    if not isinstance(data, ClockPaused):
+        reopen(d, d.now)
 
 
 def _ended(d: Draft, data: ClockMet | ClockCancelled | ClockWithdrawn) -> None:
@@ -202,6 +214,7 @@ def _ended(d: Draft, data: ClockMet | ClockCancelled | ClockWithdrawn) -> None:
         d.write("clock_ended")
         if clock.metric not in _OURS:
             answered(d, data.occurred_at, f"The {METRICS[clock.metric]} clock is {ended}")
+        stand_down(d, f"The {METRICS[clock.metric]} clock is {ended}.")
     if ended == ClockState.WITHDRAWN:
         deliver.correct(d)
 
@@ -298,5 +311,5 @@ def _due(d: Draft, fired: Fired) -> None:
         d.say("The page has moved on since this was set.", step=fired.step)
         return
     d.now = max(d.now, fired.due_at)
-    reopen(d)
+    reopen(d, fired.due_at)
     advance(d)

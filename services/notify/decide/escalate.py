@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from services.notify.decide.draft import Draft
 from services.notify.decide.steps import advance, headline_clock, tell_again
 from services.notify.decide.telling import Ask, queued
-from services.notify.model import METRICS, Clock, Page
+from services.notify.model import METRICS, Clock, Page, Purpose
 from services.notify.model.specs import On
 from services.notify.oncall.targets import again, person_title, policy_of
 from shared.contracts.envelope import Because
@@ -89,10 +89,15 @@ def _join(d: Draft, on: On, clock: Clock) -> None:
     d.write("joined")
     if fresh and page.state == PageState.ACKNOWLEDGED:
         _wait_for_reply(d)
-    if runs and first:
-        advance(d)
+    reopen(d, d.now)  # where nothing called when its time was up
+    if runs:
+        advance(d)  # what is due, or need not wait any more, tells of it at once
+    waits = d.page.begins is not None and d.page.begins > d.now
+    if (runs and first) or waits or d.page.cycle != page.cycle:
         return
     for number, step in enumerate(page.policy.spec.steps):
+        if d.page.rounds[number] != page.rounds[number]:
+            continue  # it told just now
         told = page.state == PageState.OPEN and page.rounds[number] > 0
         answers = step.on == on and (on != On.OVERDUE or step.reached == clock.overdue_level)
         if answers and (told or not step.delay):
@@ -150,15 +155,39 @@ def begin_anew(d: Draft, base: datetime) -> None:
     )
 
 
-def reopen(d: Draft) -> None:
-    """A snooze ended, or an acknowledgement led to no reply: the page calls again, from the first step."""
+def stand_down(d: Draft, why: str) -> None:
+    """No promise of the page is broken any more, though some still run: its steps on breaches wait for the next one."""
+    page = d.page
+    if page.base_breached is None or headline_clock(d, page, On.BREACHED) is not None:
+        return
+    about_it = [each for each in d.waiting() if each.purpose == Purpose.CALL and each.on != On.WARNED]
+    d.say(f"No promise of this page is broken any more. {why}")
+    d.suppress(d.because.text, about_it)
+    d.set_page(
+        state=PageState.OPEN if page.state == PageState.EXHAUSTED else page.state,
+        version=page.version + 1,
+        cycle=page.cycle + 1,
+        base_breached=None,
+        base_overdue=(),
+        begins=None,
+        begins_because=None,
+        holds=(),
+        waited_until=None,
+        rounds=tuple(n if s.on == On.WARNED else 0 for n, s in zip(page.rounds, page.policy.spec.steps, strict=True)),
+    )
+    d.write("stood_down")
+    advance(d)
+
+
+def reopen(d: Draft, base: datetime) -> None:
+    """A snooze ended, or an acknowledgement led to no reply: the page calls again, its steps counted from ``base``."""
     page = d.page
     if page.state != PageState.ACKNOWLEDGED or page.reopens_at is None or page.reopens_at > d.now:
         return
     if headline_clock(d, page, On.WARNED) is None:
         d.say("What it would call about is paused: it calls when that goes on.")
         return
-    by, base = page.acknowledged_by or "somebody", page.reopens_at
+    by = page.acknowledged_by or "somebody"
     who = person_title(d.state.configuration, by)
     if page.snoozed_until is not None:
         d.say(f"The snooze by {who} ended and the promise is still open: the steps begin anew.")

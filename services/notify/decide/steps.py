@@ -93,6 +93,9 @@ def tell_again(d: Draft, number: int, clock: Clock, on: On) -> None:
         d.say(f"Step {number + 1} tells nobody of it: {wrong}.", step=number)
         d.write("skipped")
         return
+    on_warnings = d.page.policy.spec.steps[number].on == On.WARNED
+    if on_warnings and d.page.stage == On.BREACHED and not d.page.rounds[number]:
+        _behind(d, number, 1)  # it does not run by itself beside a breach, and need not when nothing is broken any more
     wait, at, reason = _wait(d, number, clock, 0), d.now, None
     if wait.at is not None and wait.at > at:
         at, reason = wait.at, wait.who

@@ -28,7 +28,7 @@ from services.notify.oncall.wall import instant
 MAX_STEPS = 100_000  # shifts of one schedule
 _TAKEN = ("acknowledged", "taken_over")
 _CALM = (*_TAKEN, "snoozed")
-_ENDS_CALL = (*_CALM, "resolved", "exhausted")
+_ENDS_CALL = (*_CALM, "resolved", "exhausted", "stood_down")
 _ENDS_WORK = ("resolved", "snoozed", "reopened", "unsnoozed", "taken_over", "team")
 _ONE = timedelta(days=1)
 

@@ -33,7 +33,7 @@ async def pages(tx: Tx, since: datetime, until: datetime) -> Pages | None:
     acts = await tx.rows(
         f"SELECT e.page_id, e.at, e.kind, e.by FROM page p JOIN page_entry e ON e.page_id = p.id WHERE {_STOOD}"
         " AND e.kind IN ('acknowledged', 'taken_over', 'snoozed', 'unsnoozed', 'resolved', 'exhausted', 'reopened',"
-        " 'team')"
+        " 'stood_down', 'team')"
         " ORDER BY e.page_id, e.number LIMIT :limit",
         since=since,
         until=until,

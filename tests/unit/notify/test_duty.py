@@ -207,6 +207,7 @@ def hour(n: float) -> datetime:
         ([("acknowledged", 1)], [0], [(0, 1)]),
         ([("resolved", 2)], [0, 1], [(0, 2), (1, 2)]),
         ([("exhausted", 2)], [0], [(0, 2)]),
+        ([("stood_down", 2), ("resolved", 6)], [0, 5], [(0, 2), (5, 6)]),  # and it broke again
         ([("acknowledged", 1), ("resolved", 5)], [2], []),  # a later breach of a page that is acknowledged
         ([("acknowledged", 1), ("reopened", 3), ("acknowledged", 4)], [0, 3], [(0, 1), (3, 4)]),
         ([("acknowledged", 1), ("snoozed", 1), ("reopened", 3), ("resolved", 4)], [3], [(3, 4)]),

@@ -7,7 +7,7 @@ import pytest
 from services.notify.model import CaseState
 from services.notify.model.commands import Acknowledge, HandOver, Outcome, Recorded, Resolve, Snooze
 from shared.contracts.assignments import CaseAssigned, CaseHandedOff
-from shared.contracts.clocks import ClockCancelled, ClockPaused, ClockWithdrawn
+from shared.contracts.clocks import ClockCancelled, ClockPaused, ClockRescheduled, ClockWithdrawn
 from shared.contracts.contacts import CaseMerged
 from shared.contracts.decision import Fired
 from shared.contracts.envelope import Because
@@ -172,6 +172,56 @@ def test_a_snooze_ends_quietly_when_the_customer_was_answered() -> None:
     world.do(Snooze(world.page.id, "ana", minutes(30)))
     world.until(minutes(5)).tell(met(minutes(5))).until(minutes(60))
     assert len(world.told()) == 1
+
+
+def test_a_breach_whose_deadline_is_later_after_all_is_called_for_no_more_until_it_breaks() -> None:
+    """Late news of a pause, or a lower priority: the page stays, and its steps begin anew at the next breach."""
+    world = play(breached()).until(minutes(4))
+    world.tell(clock_event(ClockRescheduled, minutes(4), due_at=minutes(90))).until(minutes(89))
+    assert (world.page.state, len(world.told())) == (PageState.OPEN, 1)
+    [line] = [entry.because.text for entry in world.state.history if entry.kind == "stood_down"]
+    assert line.startswith("No promise of this page is broken any more. The first reply clock: ")
+    world.tell(handed("fraud", 89)).until(minutes(90))
+    assert (world.page.state, len(world.told())) == (PageState.OPEN, 1)
+    world.tell(handed("payments", 90), breached(minutes(90), due_at=minutes(90))).until(minutes(101))
+    assert world.told()[1:] == [
+        ("+90:00", "destination:payments-slack"),
+        ("+95:00", "person:ana"),
+        ("+100:00", "person:li"),
+    ]
+
+
+def test_what_was_not_sent_of_a_breach_that_is_none_is_not_sent() -> None:
+    world = World().tell(breached(), clock_event(ClockRescheduled, minutes(0.1), due_at=minutes(90)))
+    world.until(minutes(60))
+    assert world.told() == []
+
+
+def test_a_deadline_that_had_passed_anyway_leaves_the_breach_as_it_is() -> None:
+    world = play(breached()).tell(clock_event(ClockRescheduled, minutes(1), due_at=minutes(-1))).until(minutes(6))
+    assert world.told() == [("+00:00", "destination:payments-slack"), ("+05:00", "person:ana")]
+
+
+def test_a_promise_at_risk_beside_one_that_was_kept_late_pages_when_it_breaks() -> None:
+    """The page is not exhausted meanwhile: nothing of it is broken."""
+    risk = warned(minutes(1), metric=Metric.RESOLUTION, due_at=minutes(120))
+    world = play(breached(), risk).until(minutes(2)).tell(met(minutes(2))).until(minutes(119))
+    assert world.page.state == PageState.OPEN
+    assert [at for at, _ in world.told()] == ["+00:00", "+01:00", "+16:00"]
+    world.tell(breached(minutes(120), metric=Metric.RESOLUTION, due_at=minutes(120))).until(minutes(126))
+    assert world.told()[-2:] == [("+120:00", "destination:payments-slack"), ("+125:00", "person:ana")]
+
+
+def test_what_somebody_has_in_hand_calls_again_when_it_breaks_after_their_time() -> None:
+    """Its time was up while it was paused, so it called nobody then."""
+    spec = {"teams": ["payments"], "acknowledged_for": "PT20M", "steps": [{"notify": [{"person": "li"}]}]}
+    world = play(breached(), policies={"payments": spec})
+    world.do(Acknowledge(world.page.id, "ana"))
+    world.tell(clock_event(ClockPaused, minutes(1), due_at=None)).until(minutes(30))
+    assert (world.page.state, len(world.told())) == (PageState.ACKNOWLEDGED, 1)
+    world.tell(breached(minutes(40), due_at=minutes(40))).deliver()
+    assert (world.page.state, world.told()[1]) == (PageState.OPEN, ("+40:00", "person:li"))
+    assert {target for _, target in world.told()[2:]} == {"person:ana"}
 
 
 def test_a_withdrawn_breach_is_taken_back_with_everybody_who_was_told() -> None:

@@ -13,7 +13,7 @@ from services.notify.model import CATCH_ALL, CaseState, Purpose
 from services.notify.model.commands import Acknowledge, HandOver, Outcome, Recorded, Resolve, Snooze, TakeOver, Unsnooze
 from services.notify.model.plan import exhausted_at, upcoming
 from services.notify.model.specs import On
-from shared.contracts.clocks import ClockPaused, ClockResumed, ClockWithdrawn
+from shared.contracts.clocks import ClockPaused, ClockRescheduled, ClockResumed, ClockWithdrawn
 from shared.contracts.decision import Fired
 from shared.contracts.words import ActivityKind, DeliveryState, Metric, PageState, Priority
 from tests.unit.notify.given import CASE, FRAUD, SUMMARY, World, clock_event, configuration
@@ -63,7 +63,8 @@ class Escalation(RuleBasedStateMachine):
     def warns(self, metric: Metric, priority: Priority) -> None:
         if metric not in self.broken:
             self.live.add(metric)
-            self.tell(warned, metric, summary=SUMMARY.model_copy(update={"priority": priority}))
+            due = self.world.now + timedelta(minutes=5)
+            self.tell(warned, metric, due_at=due, summary=SUMMARY.model_copy(update={"priority": priority}))
 
     @rule(metric=st.sampled_from(METRICS), priority=st.sampled_from([Priority.LOW, Priority.URGENT]))
     def breaks(self, metric: Metric, priority: Priority) -> None:
@@ -88,6 +89,19 @@ class Escalation(RuleBasedStateMachine):
     def pauses(self, metric: Metric, kind: Any) -> None:
         if metric in self.live - self.broken:
             self.tell(lambda at, **more: clock_event(kind, at, **more), metric)
+
+    @rule(metric=st.sampled_from(METRICS), late=st.booleans())
+    def moves(self, metric: Metric, late: bool) -> None:
+        """To a deadline to come, also of a clock that had broken or ended; or to one that had passed when it broke."""
+        clock = self.world.state.clocks.get(_id(metric))
+        if clock is None or (late and metric not in self.broken):
+            return
+        fired = clock.breach_fired_at or self.world.now
+        due = fired - timedelta(minutes=1) if late else self.world.now + timedelta(hours=1)
+        self.live.add(metric)
+        self.broken = self.broken if late else self.broken - {metric}
+        self.tell(lambda at, **more: clock_event(ClockRescheduled, at, due_at=due, **more), metric)
+        assert self.world.state.clocks[_id(metric)].calls(On.BREACHED) == late
 
     @rule(metric=st.sampled_from(METRICS), withdrawn=st.booleans())
     def ends(self, metric: Metric, withdrawn: bool) -> None:
@@ -205,6 +219,20 @@ class Escalation(RuleBasedStateMachine):
             if clock.calls(On.BREACHED) and clock.breach_fired_at is not None:
                 told = [d for d in calls if (d.since or d.next_at) >= clock.breach_fired_at]
                 assert told, f"nobody is told of {clock.metric}"
+
+    @invariant()
+    def what_somebody_had_in_hand_calls_again_when_its_time_is_up(self) -> None:
+        page = self.world.state.page
+        if page is None or page.state != PageState.ACKNOWLEDGED or page.reopens_at is None or self.world.timers_due():
+            return
+        calls = [i for i in page.clocks if (c := self.world.state.clocks.get(i)) and c.calls(On.WARNED)]
+        assert page.reopens_at > self.world.now or not calls
+
+    @invariant()
+    def a_page_is_exhausted_by_a_broken_promise_alone(self) -> None:
+        page = self.world.state.page
+        if page is not None and page.state == PageState.EXHAUSTED:
+            assert any(c.calls(On.BREACHED) for i in page.clocks if (c := self.world.state.clocks.get(i)))
 
     @invariant()
     def no_round_of_a_step_comes_before_its_time(self) -> None:

@@ -231,6 +231,26 @@ def test_26_a_case_that_becomes_urgent_while_it_waits_pages_at_once() -> None:
     assert found.page.begins == minutes(30)
 
 
+def test_26_another_promise_that_breaks_waits_with_the_page() -> None:
+    spec = policy({"notify": [SLACK]}, hours={"office": OFFICE}, defer={"until": "office"})
+    found = world(spec).until(minutes(30))
+    found.tell(breached(minutes(30), metric=Metric.RESOLUTION, due_at=minutes(30)))
+    found.until(OPENING - timedelta(seconds=1))
+    assert found.told() == []
+    found.until(OPENING)
+    assert [at for at, _ in found.sent] == [OPENING]
+
+
+def test_26_another_promise_that_breaks_and_does_not_wait_releases_the_page_once() -> None:
+    spec = policy(
+        {"notify": [SLACK]}, hours={"office": OFFICE}, defer={"until": "office", "when": "case.priority != 'urgent'"}
+    )
+    found = world(spec, priority=Priority.LOW).until(minutes(30))
+    urgent = SUMMARY.model_copy(update={"priority": Priority.URGENT})
+    found.tell(breached(minutes(30), metric=Metric.RESOLUTION, due_at=minutes(30), summary=urgent)).until(minutes(31))
+    assert found.told() == [("+30:00", "destination:payments-slack")]
+
+
 def test_26_a_step_waits_until_somebody_it_tells_is_on_duty_and_tells_only_those() -> None:
     hours = {"mon": [["10:00", "18:00"]]}
     people = PEOPLE | {
