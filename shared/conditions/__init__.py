@@ -17,6 +17,7 @@ from cel_expr_python.ext import ext_strings
 
 from shared.conditions import tree, work
 from shared.conditions.reading import ConditionError, Place, Token, fields, tokens
+from shared.conditions.searches import NO_SEARCHES, searches
 
 __all__ = [
     "ATTRIBUTES",
@@ -83,8 +84,11 @@ class Condition:
         self.work = 0
         self.reads: tuple[str, ...] = ()
         self._expression = expression
+        self._searches = searches(self.tree()) if ".matches(" in source else NO_SEARCHES
 
     def evaluate(self, activation: Activation) -> Outcome:
+        if self._searches.wanted and (holds := self._searches.found(activation.values)) is not None:
+            return _HOLDS if holds else _FALSE
         try:
             result = self._expression.eval(activation.bound())
         except RuntimeError as cut_off:

@@ -66,6 +66,11 @@ def weight(pattern: str) -> int:
     return QUICK + MORE * characters if characters <= FEW else SLOW * size(pattern)
 
 
+def is_quick(pattern: str) -> bool:
+    """Whether RE2 gets by with few states."""
+    return remembered(pattern) <= FEW
+
+
 def size(pattern: str) -> int:
     """Length of a regular expression with its counted repetitions written out; never less than it really is."""
     length, times = len(pattern), 1

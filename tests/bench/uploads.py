@@ -59,6 +59,9 @@ def bodies() -> Iterator[tuple[str, bytes]]:
     yield "2,000 rules wrong in everything", json.dumps({"rules": [{"x": 1, "then": {"y": 1}}] * 2_000}).encode()
     yield "500 tests with attributes, as many as fit", _tests(limit)
     yield "2,000 patterns", _many(limit, 2_000, lambda n, _: f"contact.subject.matches('(?i)[a-f]x{n}.*y')")
+    for pattern in ("(?i)w{}", "w{0}|qq{0}"):  # one of BODIES holds all of them
+        found = _many(limit, 900, lambda n, _, pattern=pattern: _found(pattern.format(n % 300), n))
+        yield f"900 patterns like {pattern.format(7)}", found
     hostile = [(name, when) for name, when, _ in test_hostile.REFUSED]
     hostile += [(f"accepted: {when[:40]}", when) for when in test_hostile.ACCEPTED]
     for name, when in hostile:
@@ -72,6 +75,10 @@ def _many(limit: int, count: int, when: Any) -> bytes:
     size = limit // count - 80
     rules = [{"id": f"r{n}", "when": when(n, size), "then": {"team": "frontline"}} for n in range(count)]
     return json.dumps({"rules": rules, "fallback": {"team": "frontline"}}).encode()
+
+
+def _found(pattern: str, number: int) -> str:
+    return f"contact.body.matches('{pattern}') && contact.subject != '{number}'"
 
 
 def _listed(number: int, size: int) -> str:

@@ -73,6 +73,7 @@ BODIES = {
     "two letters": "ab" * (BODY_CHARACTERS // 2),
     "letters at random": f"{3**11_000:b}"[:BODY_CHARACTERS].translate({48: "a", 49: "b"}),
     "words": "payout missing " * 1_000,
+    "all that is looked for": ("payout missing " * 1_000 + " ".join(f"w{n}" for n in range(300)))[-BODY_CHARACTERS:],
 }
 ACCEPTED = [
     "contact.attributes.a.all(x, contact.attributes.a.all(y, x == x))",
