@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.notify.decide.draft import Draft
-from services.notify.decide.steps import advance, headline_clock, tell_again
+from services.notify.decide.steps import advance, headline_clock, nowhere, tell_again
 from services.notify.decide.telling import Ask, queued
 from services.notify.model import METRICS, Clock, Page, Purpose
 from services.notify.model.specs import On
@@ -95,6 +95,7 @@ def _join(d: Draft, on: On, clock: Clock) -> None:
     waits = d.page.begins is not None and d.page.begins > d.now
     if (runs and first) or waits or d.page.cycle != page.cycle:
         return
+    known = len(d.state.deliveries)
     for number, step in enumerate(page.policy.spec.steps):
         if d.page.rounds[number] != page.rounds[number]:
             continue  # it told just now
@@ -102,6 +103,8 @@ def _join(d: Draft, on: On, clock: Clock) -> None:
         answers = step.on == on and (on != On.OVERDUE or step.reached == clock.overdue_level)
         if answers and (told or not step.delay):
             tell_again(d, number, clock, on)
+    if on == On.BREACHED and page.state == PageState.EXHAUSTED and len(d.state.deliveries) == known:
+        nowhere(d, on, f"exhausted:{clock.id}:{clock.version}", "every step had its turn before this broke")
 
 
 def _news(page: Page, on: On, clock: Clock) -> bool:

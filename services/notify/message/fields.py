@@ -153,7 +153,7 @@ def _and(names: Sequence[str]) -> str:
 
 def _why_nowhere(state: CaseState, delivery: Delivery) -> str:
     page = state.page
-    if delivery.cause == "exhausted":
+    if delivery.cause.startswith("exhausted"):
         return "every step ran and nobody acknowledged"
     return page.troubles[-1] if page and page.troubles else "nobody else could be told"
 

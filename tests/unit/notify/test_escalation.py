@@ -358,6 +358,16 @@ def test_the_policy_in_force_is_kept_with_the_page() -> None:
     assert world.told()[-1] == ("+05:00", "person:ana")
 
 
+def test_what_breaks_after_every_step_had_its_turn_is_told_to_somebody() -> None:
+    """Its steps all wait a while, so none of them tells of it at once."""
+    spec = {"teams": ["payments"], "repeat": {"every": "PT5M", "times": 0},
+            "steps": [{"after": "PT1M", "notify": [{"person": "ana"}]}]}  # fmt: skip
+    world = play(breached(), policies={"payments": spec}).until(minutes(59))
+    assert world.page.state == PageState.EXHAUSTED
+    world.tell(breached(minutes(60), metric=Metric.RESOLUTION, due_at=minutes(60))).deliver()
+    assert world.told()[-1] == ("+60:00", "catch-all")
+
+
 def test_an_exhausted_page_can_be_acknowledged() -> None:
     world = play(breached()).until(minutes(60))
     world.do(Acknowledge(world.page.id, "ana"))
