@@ -143,11 +143,11 @@ class Worker:
     async def _ready(self) -> Consumer:
         if self._silent:
             await self.stop()
-            self._silent = False
         if self._consumer is None:
             consumer = self._runtime.log.consumer(self._card.name, self._card.consumes)
             await consumer.start()
             self._consumer = consumer
+        self._silent = False  # here: it was silent while it joined, too
         if self._unfinished:
             await self._consumer.seek(self._unfinished)
             self._unfinished, self._waiting = {}, []

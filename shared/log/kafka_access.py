@@ -38,7 +38,6 @@ class KafkaConfig:
     answer_timeout_s: float = 2.0
     stop_timeout_s: float = 5.0
     session_timeout_s: float = 6.0  # how long a dead member keeps its partitions; not under the broker's minimum
-    rebalance_timeout_s: float = 60.0
     max_poll_interval_s: float = 300.0
 
     def connection(self) -> dict[str, Any]:

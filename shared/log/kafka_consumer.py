@@ -21,6 +21,7 @@ FETCH_WAIT_MS = 100
 # since is with the broker still, which gives it within this.
 REFILL_S = 0.01
 HEARTBEATS_PER_SESSION = 3
+METADATA_AGE_MS = 10_000
 REFUSED_COMMITS = 3  # in a row: the member is out of the group and does not know it
 
 log = structlog.get_logger()
@@ -51,7 +52,11 @@ class KafkaConsumer:
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=int(config.session_timeout_s * 1000),
             heartbeat_interval_ms=int(config.session_timeout_s * 1000 / HEARTBEATS_PER_SESSION),
-            rebalance_timeout_ms=int(config.rebalance_timeout_s * 1000),
+            # Members rejoin by themselves, whatever is done with what they read: one that does not within a session
+            # holds the others up. Not longer than a request may take, or they would give up just before it is dropped.
+            rebalance_timeout_ms=int(config.session_timeout_s * 1000),
+            # A leader that finds no topics, as while the broker starts, gives nobody anything until it asks again.
+            metadata_max_age_ms=METADATA_AGE_MS,
             max_poll_interval_ms=int(config.max_poll_interval_s * 1000),
             fetch_max_bytes=FETCH_BYTES,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,

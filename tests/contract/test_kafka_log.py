@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from aiokafka import ConsumerRebalanceListener
 
 from deploy.kafka.local import LocalKafka
 from shared.log import LogUnavailable, OwnershipLost
@@ -94,6 +95,29 @@ async def test_a_member_that_was_silent_for_too_long_goes_on_by_itself(cluster):
             found |= set(numbers(held))
     assert found == set(range(20))
     await consumer.stop()
+
+
+async def test_a_member_that_lives_and_does_not_join_again_holds_nobody_up_for_long(cluster):
+    """Its heartbeats go on, so only the time that all have for it ends that."""
+
+    released = asyncio.Event()
+
+    class Stuck(ConsumerRebalanceListener):
+        async def on_partitions_revoked(self, revoked: object) -> None:
+            await released.wait()
+
+        def on_partitions_assigned(self, assigned: object) -> None: ...
+
+    log = await cluster.log()
+    stuck, other = (log.consumer(GROUP, TOPICS) for _ in range(2))
+    await stuck.start()
+    stuck._member._subscription._listener = Stuck()
+    await other.start()  # it gives up after half a minute
+    await log.append(records([1]))
+    assert numbers(await read(other, 1)) == [1]
+    released.set()
+    await stuck.stop()
+    await other.stop()
 
 
 async def test_a_start_waits_for_a_broker_that_comes_later(cluster):

@@ -23,7 +23,7 @@ from shared.runtime import Runtime
 from shared.ticker import Ticker
 from shared.worker import REST_S, Worker
 from tests.contract.platform.toy import Toy, activity, seen, until_read
-from tests.sim.wiring import FarLog, Wire
+from tests.sim.wiring import FarLog, SimConsumer, Wire
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ANA = Actor("ana", "cli")
@@ -247,6 +247,29 @@ class Stale(FarLog):
         if self._ends is None:
             raise LogUnavailable("away")
         return self._ends
+
+
+async def test_a_consumer_that_seemed_silent_while_it_joined_is_kept(runtime: Runtime[Toy]) -> None:
+    """To join again and again would keep the whole group from coming to rest."""
+    joined = []
+
+    class Joining(FarLog):
+        def consumer(self, group: str, topics: Sequence[str]) -> SimConsumer:
+            joined.append(group)
+            worker.rebuild()
+            return super().consumer(group, topics)
+
+    assert isinstance(runtime.log, PostgresLog)
+    runtime.log = Joining(Wire(), runtime.log)
+    worker = Worker(runtime)
+    await post(runtime, (CASES[0], "hello"))
+    await until_read(worker.step, 1)
+    await worker.step()
+    assert len(joined) == 1
+    worker.rebuild()
+    await worker.step()
+    assert len(joined) == 2
+    await worker.stop()
 
 
 async def test_a_timer_fires_once_when_it_is_due_and_never_before(
