@@ -85,7 +85,8 @@ def check_work(compiled: Compiled) -> None:
     if heavy is not None and sum(rule.condition.work for rule in compiled.hand_off) > MAX_WORK:
         problem = "all hand-off rules together could take more work than one activity may; this one takes the most"
         raise RulesetError((RuleProblem(heavy.spec.id, f"{problem}. Use fewer patterns."),))
-    counted = list(zip(_counted(compiled.rules), compiled.rules, strict=True))
+    # By id: the error keeps this frame, and a frame that keeps the rules has them freed all at once with it.
+    counted = list(zip(_counted(compiled.rules), (rule.spec.id for rule in compiled.rules), strict=True))
     total = sum(work for work, _ in counted)
     if total <= MAX_WORK:
         return
@@ -94,7 +95,7 @@ def check_work(compiled: Compiled) -> None:
         f"all rules together could take {total / MAX_WORK:.1f} times the work that one contact may;"
         f" this one takes {{share:.0%}} of it. Test the subject instead of the body, or use fewer patterns."
     )
-    raise RulesetError(tuple(RuleProblem(r.spec.id, problem.format(share=work / total)) for work, r in heaviest))
+    raise RulesetError(tuple(RuleProblem(rule, problem.format(share=work / total)) for work, rule in heaviest))
 
 
 def _counted(rules: Sequence[Rule]) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """A hostile condition is refused at upload, or cut off, and blocks nobody (CASES 33)."""
 
-from typing import Any
+import weakref
+from typing import Any, cast
 
 import pytest
 
@@ -114,6 +115,9 @@ def test_rules_that_together_could_hold_everybody_up_are_refused() -> None:
     with pytest.raises(rules.RulesetError, match="all rules together could take") as refused:
         rules.check_work(compiled)
     assert [each.rule for each in refused.value.problems] == ["r1", "r2", "r3"]
+    conditions = [weakref.ref(rule.condition) for rule in compiled.rules]
+    cast(list[Any], compiled.rules).clear()
+    assert not any(each() for each in conditions), "the error keeps them, and frees thousands at once when it goes"
     rules.check_work(rules.compile(1, thousand.ruleset(seed=1)))
 
 
