@@ -14,9 +14,27 @@ from shared.runtime import Runtime
 from shared.worker import Worker
 
 EVERY_S = 5.0
-SILENT_S = 20.0  # unread events, and no progress for this long: rebuild
+SILENT_S = 20.0  # unread events of a partition, and no progress for this long: rebuild
 
 log = structlog.get_logger()
+
+
+class Standstill:
+    """Which partitions have unread events and stood still for too long, though others may go on."""
+
+    def __init__(self) -> None:
+        self._stood: dict[tuple[str, int], tuple[int, float]] = {}  # where each stands, and since when
+
+    def look(self, progress: Positions, ends: Positions, now: float) -> list[tuple[str, int]]:
+        """``now`` in seconds. After those that it gives are seen to, all have as long again."""
+        for key, end in ends.items():
+            position = progress.get(key, 0)
+            if position >= end or key not in self._stood or self._stood[key][0] != position:
+                self._stood[key] = position, now
+        silent = sorted(key for key, (_, since) in self._stood.items() if now - since > SILENT_S)
+        if silent:
+            self._stood = {}
+        return silent
 
 
 class Watch:
@@ -25,8 +43,7 @@ class Watch:
     def __init__(self, runtime: Runtime[Any], worker: Worker | None) -> None:
         self._runtime, self._worker = runtime, worker
         self._name = runtime.service.card.name
-        self._progress: Positions = {}
-        self._moved_at = time.monotonic()
+        self._standstill = Standstill()
 
     async def step(self) -> float:
         async with self._runtime.db.transaction() as tx:
@@ -53,9 +70,7 @@ class Watch:
             lag[topic] += max(0, end - progress.get((topic, partition), 0))
         for topic, events in lag.items():
             telemetry.CONSUMER_LAG.labels(self._name, topic).set(events)
-        if progress != self._progress or not any(lag.values()):
-            self._progress, self._moved_at = progress, time.monotonic()
-        elif time.monotonic() - self._moved_at > SILENT_S:
-            log.warning("consumer is silent, rebuilding it", service=self._name, lag=lag)
+        if silent := self._standstill.look(progress, ends, time.monotonic()):
+            partitions = [f"{topic} {partition}" for topic, partition in silent]
+            log.warning("consumer is silent, rebuilding it", service=self._name, lag=lag, partitions=partitions)
             worker.rebuild()
-            self._moved_at = time.monotonic()

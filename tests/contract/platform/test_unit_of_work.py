@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from shared import parked, points
+from shared import parked, points, watch
 from shared.audit import Actor
 from shared.batch import Undecidable, Work
 from shared.clock import ManualClock
@@ -249,7 +249,9 @@ class Stale(FarLog):
         return self._ends
 
 
-async def test_a_consumer_that_seemed_silent_while_it_joined_is_kept(runtime: Runtime[Toy]) -> None:
+async def test_a_silent_consumer_joins_again_and_one_that_seemed_so_while_it_joined_is_kept(
+    runtime: Runtime[Toy], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To join again and again would keep the whole group from coming to rest."""
     joined = []
 
@@ -266,8 +268,12 @@ async def test_a_consumer_that_seemed_silent_while_it_joined_is_kept(runtime: Ru
     await until_read(worker.step, 1)
     await worker.step()
     assert len(joined) == 1
-    worker.rebuild()
-    await worker.step()
+    monkeypatch.setattr(watch, "SILENT_S", 0)
+    looking = watch.Watch(runtime, worker)
+    await post(runtime, (CASES[0], "unread"))
+    await looking.step()
+    await looking.step()
+    await until_read(worker.step, 1)
     assert len(joined) == 2
     await worker.stop()
 
