@@ -28,12 +28,16 @@ class Searches:
     whole: bool = False
 
     def found(self, values: Mapping[str, Any]) -> bool | None:
-        """Whether the condition holds, as far as these tell; None where the others decide, or a text is missing."""
+        """Whether the condition holds, as far as these tell; None where the others decide, or a text is none."""
         for variable, search in self.wanted:
             text = values.get(variable)
             if type(text) is not str:
                 return None
-            if _WANTED not in (search(text) or ()):
+            try:
+                places = search(text)
+            except UnicodeEncodeError:  # half a character: the runtime has words for it
+                return None
+            if not places or _WANTED not in places:
                 return False
         return True if self.whole else None
 

@@ -22,6 +22,7 @@ TEXTS = st.none() | st.text("abé1 \n", max_size=8)
 @given(PATTERNS, PATTERNS, TEXTS, TEXTS)
 @example("a", "b", "a", None)
 @example("a", "b", None, "x")
+@example("a", "b", "\ud800a", None)
 def test_a_pattern_holds_where_the_runtime_says_so(one: str, other: str, subject: str | None, body: str | None) -> None:
     values = {"subject": subject, "body": body}
     first, second = f"subject.matches('{one}')", f"body.matches('{other}')"
