@@ -6,6 +6,7 @@ The same story runs on both. Everything lives in one folder; ``stop`` ends every
 import secrets
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ READY_WITHIN_S = 60.0
 SIGNING_SECRET = "a-signing-secret-of-the-tests"
 
 
-class Stack:
+class Stack(ABC):
     """What both ways of running have in common."""
 
     name: str
@@ -55,16 +56,16 @@ class Stack:
         }
 
     @property
+    @abstractmethod
     def bases(self) -> dict[str, str]:
         """The base URL of each service."""
-        raise NotImplementedError
 
     @property
-    def database_url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def database_url(self) -> str: ...
 
-    def start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def start(self) -> None: ...
 
     def cli_environment(self) -> dict[str, str]:
         """For the ``tocsin`` command, beside what runs."""
@@ -107,13 +108,16 @@ class Stack:
         try:
             for program in reversed(self.programs.values()):
                 program.stop()
-            self._close_ground()
+            for ground in self.grounds.values():
+                ground.stop()
             self.sinks.close()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _close_ground(self) -> None:
-        """What the services stand on."""
+    @property
+    def grounds(self) -> dict[str, EmbeddedPostgres | LocalKafka]:
+        """What the services stand on, where that is not one of them."""
+        return {}
 
     def logs(self) -> Iterable[tuple[str, str]]:
         """The last lines of every process."""
@@ -224,10 +228,6 @@ class Apart(Stack):
 
     def cli_environment(self) -> dict[str, str]:
         return super().cli_environment() | self._ground
-
-    def _close_ground(self) -> None:
-        for ground in self.grounds.values():
-            ground.stop()
 
 
 KINDS: dict[str, type[Embedded] | type[Apart]] = {Embedded.name: Embedded, Apart.name: Apart}

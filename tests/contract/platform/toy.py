@@ -1,7 +1,7 @@
 """A service of a few lines, to test the platform alone: it notes what it was told, and tells it on."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -100,8 +100,8 @@ async def seen(runtime: Runtime[Toy], case_id: UUID) -> list[str]:
         return list(await tx.scalar("SELECT seen FROM toy WHERE case_id = :id", id=case_id) or [])
 
 
-async def until_read(step: object, records: int) -> None:
+async def until_read(step: Callable[[], Awaitable[int]], records: int) -> None:
     """Step a worker until it has read that many records."""
     async with asyncio.timeout(20):
         while records > 0:
-            records -= await step()  # type: ignore[operator]
+            records -= await step()
