@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any
 
+from shared.contracts.words import DeliveryState
 from shared.ledger import Entry, Line, merge
 from tests.chaos.load import Item
 from tests.chaos.rounds import IN_FLIGHT, Run
@@ -21,6 +22,7 @@ READERS = 8
 BOUND = timedelta(seconds=30)  # from the deadline, or from the end of the last fault that stood in the way
 CLOCKS_AGREE = timedelta(milliseconds=50)
 CASE_NUMBER = re.compile(r"\bC-\d+\b")
+UNSENT = (DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.UNKNOWN)
 CLOCKS = Counter({("first_reply", 1): 1, ("unassigned", 1): 1})  # what every case here is promised, once
 
 
@@ -55,7 +57,8 @@ def unquiet(stack: Stack, tocsin: Client) -> list[str]:
     moving = ["a page is open"] if tocsin.get("/v1/pages", state="open", limit=1)["items"] else []
     for line in ledger(stack, tocsin):  # last: what ended just now may have left events on their way
         if line.hop == "pages→deliveries" and (count := line.terms.get("open", 0)):
-            moving.append(f"{count} deliveries are not sent")
+            waiting = [each for state in UNSENT for each in tocsin.get("/v1/deliveries", state=state, limit=3)["items"]]
+            moving.append(f"{count} deliveries are not sent, such as {waiting[:3]}")
         if count := line.terms.get("in_flight", 0):
             moving.append(f"{count} in flight on {line.hop}")
     return moving
