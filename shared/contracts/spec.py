@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     model_validator,
 )
@@ -32,6 +33,9 @@ def _day(value: Any) -> Any:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]  # permanent; a `label` is shown
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+Whole = Annotated[int, Field(strict=True)]  # true is no 1, and "1" is a text
+Number = Annotated[float, Field(strict=True)]
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
 Date = Annotated[date, BeforeValidator(_day)]

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.contracts.spec import Instant, Strict
+from shared.contracts.spec import Instant, Strict, Whole
 from shared.contracts.words import ActivityKind, Channel, Priority, Status
 
 SUBJECT_LIMIT = 1_000  # characters
@@ -169,8 +169,8 @@ class NewActivity(Strict):
     status: Status | None = None
     priority: Priority | None = None
     tags: Tags | None = Field(None, description="All tags from now on.")
-    score: int | None = Field(None, ge=0, le=1000)
-    scale: int | None = Field(None, ge=1, le=1000)
+    score: Whole | None = Field(None, ge=0, le=1000)
+    scale: Whole | None = Field(None, ge=1, le=1000)
     reason: Line | None = Field(None, description="Why, in the words of the source; hand-off rules may read it.")
     attributes: Attributes = {}
     text: str = Field("", max_length=BODY_LIMIT, description="What was written, where it is known.")
@@ -202,8 +202,8 @@ class MergeCustomer(Strict):
 class Volumes(Strict):
     """How many customers and transactions there were on one day: the denominators of contact rate."""
 
-    active_customers: int | None = Field(None, ge=0, le=VOLUME_LIMIT)
-    transactions: int | None = Field(None, ge=0, le=VOLUME_LIMIT)
+    active_customers: Whole | None = Field(None, ge=0, le=VOLUME_LIMIT)
+    transactions: Whole | None = Field(None, ge=0, le=VOLUME_LIMIT)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from services.notify.api import answers
-from services.notify.api.places import place
+from services.notify.api.places import LaneName, place
 from services.notify.model import CaseState
 from services.notify.model.commands import Retry
 from services.notify.store import lanes, reads
@@ -43,7 +43,7 @@ def router(runtime: Runtime[CaseState]) -> APIRouter:
         case_id: Annotated[UUID | None, Query()] = None,
         destination: Annotated[Name | None, Query()] = None,
         person: Annotated[Name | None, Query()] = None,
-        lane: Annotated[str | None, Query(max_length=7_000)] = None,
+        lane: LaneName = None,
         state: Annotated[DeliveryState | None, Query()] = None,
         created_from: Annotated[Instant | None, Query(alias="from")] = None,
         created_until: Annotated[Instant | None, Query(alias="until")] = None,

@@ -2,17 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Row
 
 from services.notify.api import action_page
 from services.notify.api.acting import attempt_all, came_from
 from services.notify.api.links import REFUSED, SigningKey, Token, html
-from services.notify.api.places import place
+from services.notify.api.places import LaneName, place
 from services.notify.decide.storms import Digest, about, standing
 from services.notify.message import Message
 from services.notify.model import CaseState
@@ -73,9 +73,7 @@ def router(runtime: Runtime[CaseState], signing_key: SigningKey) -> APIRouter:
     reading = [Depends(allow("read"))]
 
     @routes.get("/v1/digests", dependencies=reading)
-    async def every(
-        lane: Annotated[str | None, Query(max_length=7_000)] = None, limit: Limit = 50, cursor: Cursor = None
-    ) -> Listing[DigestAnswer]:
+    async def every(lane: LaneName = None, limit: Limit = 50, cursor: Cursor = None) -> Listing[DigestAnswer]:
         """Messages that name many cases each, newest first."""
         now = runtime.clock.now()
         async with runtime.db.transaction() as tx:

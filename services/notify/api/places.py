@@ -1,11 +1,16 @@
-"""Where a listing, newest first, goes on."""
+"""What a listing is asked for: of which lane, and where it goes on, newest first."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
+
+from fastapi import Query
 
 from services.notify.store.reads import After
 from shared.errors import invalid
 from shared.http import decode_cursor
+
+LaneName = Annotated[str | None, Query(max_length=4_000)]  # an address of 64 KB holds so many letters of any script
 
 
 def place(cursor: str | None) -> After | None:

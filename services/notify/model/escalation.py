@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from services.notify.model.hours import TimeZone, WeeklyHours
 from services.notify.model.specs import CONSOLE, MAX_TEAMS, Country, Length, NotifySpec, On, Subdivision, known_place
 from shared.contracts import duration
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Label, Name, Spec, Whole
 
 MAX_STEPS = 20
 MAX_NOTIFY = 20  # entries of one step
@@ -54,7 +54,7 @@ class StepSpec(Spec):
     """``after`` counts from the page's first warning, breach, or overdue level, as committed."""
 
     on: On = On.BREACHED
-    level: Annotated[int, Field(ge=1, le=MAX_LEVEL)] | None = None  # of `overdue`; 1 where left out
+    level: Annotated[Whole, Field(ge=1, le=MAX_LEVEL)] | None = None  # of `overdue`; 1 where left out
     after: Length = "PT0S"
     when: When | None = None  # a condition in CEL; where it is false the step tells nobody
     defer: DeferSpec | None = None  # the policy's where left out
@@ -83,7 +83,7 @@ class RepeatSpec(Spec):
     """
 
     every: Length = "PT15M"
-    times: Annotated[int, Field(ge=0, le=MAX_REPEATS)] = 0
+    times: Annotated[Whole, Field(ge=0, le=MAX_REPEATS)] = 0
 
     @model_validator(mode="after")
     def _paced(self) -> Self:

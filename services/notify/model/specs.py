@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, RootModel, StringConstra
 
 from services.notify.model.hours import TimeZone, WeeklyHours
 from shared.contracts import duration
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Label, Name, Number, Spec, Whole
 
 MAX_RECIPIENTS = 20
 MAX_TEAMS = 200
@@ -72,8 +72,8 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_wh
 class LimitSpec(Spec):
     """At most ``per_second`` messages, and ``burst`` of them at once after a rest."""
 
-    per_second: Annotated[float, Field(ge=0.01, le=10_000)]
-    burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+    per_second: Annotated[Number, Field(ge=0.01, le=10_000)]
+    burst: Annotated[Whole, Field(ge=1, le=10_000)] = 1
 
 
 class PersonSpec(Spec):

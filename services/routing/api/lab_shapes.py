@@ -11,7 +11,7 @@ from services.routing.lab import Evaluation, Tested
 from services.routing.lab.backtest import Report
 from services.routing.replay import MAX_CONTACTS, Choice
 from services.routing.spec import Given, RulesetSpec, When
-from shared.contracts.spec import Instant, Spec
+from shared.contracts.spec import Instant, Number, Spec, Whole
 from shared.contracts.words import Channel
 from shared.http import Answer, Strict
 
@@ -52,12 +52,12 @@ class BacktestBody(Strict):
     where a condition holds, as in a rule.
     """
 
-    against: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    against: Annotated[Whole, Field(ge=1, lt=2**31)] | None = None
     since: Instant | None = None
     until: Instant | None = None
     where: When | None = None
-    sample: Annotated[float, Field(gt=0, le=1)] = 1.0
-    limit: Annotated[int, Field(ge=1, le=MAX_CONTACTS)] = DEFAULT_CONTACTS
+    sample: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    limit: Annotated[Whole, Field(ge=1, le=MAX_CONTACTS)] = DEFAULT_CONTACTS
 
     def choice(self) -> Choice:
         return Choice(since=self.since, until=self.until, where=self.where, sample=self.sample, limit=self.limit)

@@ -13,6 +13,7 @@ from services.routing.rules.versions import Difference
 from services.routing.spec import FallbackSpec, HandOffRule, RulesetSpec, RuleSpec, TestSpec
 from services.routing.store import Listed, StoredRuleset
 from shared.contracts.envelope import Because
+from shared.contracts.spec import Whole
 from shared.contracts.words import Priority
 from shared.http import Answer, Strict
 
@@ -24,13 +25,13 @@ class RulesetBody(RulesetSpec):
     """A ruleset, a note to whoever reads the list of versions, and the version that it was made from."""
 
     note: Annotated[str, StringConstraints(max_length=500)] | None = None
-    based_on: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    based_on: Annotated[Whole, Field(ge=1, lt=2**31)] | None = None
 
 
 class ActivateBody(Strict):
     """``expected_active``: refused where another version is active, so that two admins do not undo each other."""
 
-    expected_active: int | None = None
+    expected_active: Whole | None = None
     reason: Reason | None = None
 
 

@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from shared.conditions import MAX_SOURCE
-from shared.contracts.spec import Instant, Name, Part, Spec
+from shared.contracts.spec import Instant, Name, Part, Spec, Whole
 from shared.contracts.words import Channel, Priority
 
 MAX_RULES = 2_000
@@ -104,8 +104,8 @@ class GivenCustomer(Part):
     name: Line | None = None
     tier: Line | None = None
     country: Line | None = None
-    contacts_24h: Annotated[int, Field(ge=0)] | None = None
-    contacts_7d: Annotated[int, Field(ge=0)] | None = None
+    contacts_24h: Annotated[Whole, Field(ge=0)] | None = None
+    contacts_7d: Annotated[Whole, Field(ge=0)] | None = None
 
 
 class Given(Part):

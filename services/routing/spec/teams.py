@@ -9,13 +9,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_serializer, 
 from services.routing.spec.rulesets import Language, Skill
 from shared.contracts import duration
 from shared.contracts.hours import HolidaysSpec, Hours, checked
-from shared.contracts.spec import Label, Name, Spec
+from shared.contracts.spec import Label, Name, Spec, Whole
 
 MAX_MEMBERS = 500
 MAX_ABILITIES = 100  # skills, and languages, of one member
 MAX_OPEN = 10_000  # cases at once
 
-Capacity = Annotated[int, Field(ge=1, le=MAX_OPEN)]
+Capacity = Annotated[Whole, Field(ge=1, le=MAX_OPEN)]
 Skills = Annotated[tuple[Skill, ...], Field(max_length=MAX_ABILITIES)]
 Languages = Annotated[tuple[Language, ...], Field(max_length=MAX_ABILITIES)]
 Weekly = dict[str, Hours]

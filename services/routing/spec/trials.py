@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.contracts import duration
-from shared.contracts.spec import Spec
+from shared.contracts.spec import Number, Spec, Whole
 
 LEAST_CASES = 20  # of each side, for the approximations of `lab.canary` to hold
 LONGEST_WATCH = timedelta(days=7)
@@ -26,15 +26,15 @@ class RollbackSpec(Spec):
     share of cases that break a promise. Nothing is judged before ``minimum_cases`` on each side that it compares.
     """
 
-    minimum_cases: Annotated[int, Field(ge=LEAST_CASES, le=10_000)] = 50
-    fallback_above: Annotated[float, Field(ge=0, lt=1)] | None = None
-    hand_offs_above: Annotated[float, Field(ge=1, le=100)] | None = 1.5
+    minimum_cases: Annotated[Whole, Field(ge=LEAST_CASES, le=10_000)] = 50
+    fallback_above: Annotated[Number, Field(ge=0, lt=1)] | None = None
+    hand_offs_above: Annotated[Number, Field(ge=1, le=100)] | None = 1.5
     hand_offs_within: Annotated[str, AfterValidator(_within), Field(max_length=40)] = "PT30M"
-    breaches_above: Annotated[float, Field(ge=1, le=100)] | None = 1.0
+    breaches_above: Annotated[Number, Field(ge=1, le=100)] | None = 1.0
 
 
 class CanaryTerms(Spec):
     """``share``: of new cases, by a stable hash of their ids."""
 
-    share: Annotated[float, Field(gt=0, le=0.9)]
+    share: Annotated[Number, Field(gt=0, le=0.9)]
     rollback: RollbackSpec = RollbackSpec()

@@ -12,7 +12,7 @@ from services.sla.model.metrics import PAUSES, PROMISED, RULES, Counts
 from shared.conditions import MAX_SOURCE
 from shared.contracts import duration
 from shared.contracts.hours import DAYS, HolidaysSpec, Hours, checked
-from shared.contracts.spec import Instant, Label, Name, Spec
+from shared.contracts.spec import Instant, Label, Name, Number, Spec, Whole
 from shared.contracts.words import Metric, Status
 
 MAX_TARGETS = len(PROMISED)  # one for each metric
@@ -21,7 +21,7 @@ MAX_OVERDUE = 100.0  # times the target
 MAX_POSITION = 1_000_000
 PAUSABLE = (Status.PENDING, Status.ON_HOLD)
 
-Mark = Annotated[float, Field(strict=True)] | str  # a share of the target, or an ISO 8601 duration
+Mark = Number | str  # a share of the target, or an ISO 8601 duration
 
 
 @lru_cache(maxsize=1)
@@ -131,7 +131,7 @@ class PolicySpec(Spec):
 
     label: Label | None = None
     effective_from: Instant | None = None
-    position: Annotated[int, Field(ge=0, le=MAX_POSITION)]
+    position: Annotated[Whole, Field(ge=0, le=MAX_POSITION)]
     when: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAX_TARGETS)]
 
