@@ -63,9 +63,12 @@ def everything(seed: int, replicas: Sequence[str]) -> Iterator[Fault]:
             yield _lasting(replace(fault, parts=(chance.choice(same),)) if same else fault, chance)
 
 
-def calm_s(minutes: float, chance: Random) -> float:
-    """How long to wait for the next fault, so that each comes ``OFTEN`` times."""
-    mean = max(CALM_S, 60 * minutes / (OFTEN * len(ALL) * 1.1) - sum(WEATHER_S) / 2)
+def calm_s(left_s: float, begun: int, down_s: float, chance: Random) -> float:
+    """How long to wait for the next fault, so that in the time left each comes ``OFTEN`` times.
+
+    ``begun`` faults came already, and lasted ``down_s`` each.
+    """
+    mean = max(CALM_S, left_s / max(1, OFTEN * len(ALL) - begun) - down_s)
     return chance.uniform(0.6 * mean, 1.4 * mean)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
+from statistics import fmean
 
 from tests.chaos import faults
 from tests.chaos.faults import Fault
@@ -75,8 +76,9 @@ async def run(stack: Apart, clients: Clients, options: Options, say: Callable[[s
         for number, fault in enumerate(_faults(stack, options), 1):
             if number > options.rounds if until is None else time.monotonic() > until:
                 break
-            if options.all_faults:
-                await asyncio.sleep(faults.calm_s(options.minutes or 0, chance))
+            if until is not None and options.all_faults:
+                down_s = fmean(each.down_s for each in done.rounds) if done.rounds else 0.0
+                await asyncio.sleep(faults.calm_s(until - time.monotonic(), len(done.rounds), down_s, chance))
             else:
                 await asyncio.sleep(chance.uniform(*WARM_UP_S))
                 group.create_task(_many(clients, group))
