@@ -25,7 +25,6 @@ log = structlog.get_logger()
 _TIMER = "t.case_id, t.subject, t.step, t.due_at, t.version, t.lagging, t.known"
 _IN_ORDER = "ORDER BY t.due_at, t.subject, t.step"
 _WRITTEN: Mapping[str, str] = {
-    "nth": "int",
     "case_id": "uuid",
     "subject": "uuid",
     "step": "text",
@@ -33,8 +32,6 @@ _WRITTEN: Mapping[str, str] = {
     "lock": "xid",
     "sequence": "bigint",
     "bucket": "smallint",
-    "headers": "text",
-    "body": "bytea",
     "next_step": "text",
     "next_due": "timestamptz",
     "partition": "smallint",
@@ -51,7 +48,9 @@ _REST = (
     " SELECT subject, next_step, next_due, case_id, partition, version + 1 FROM told WHERE next_step IS NOT NULL"
     " ON CONFLICT (subject, step) DO UPDATE SET due_at = excluded.due_at, version = excluded.version),"
     " written AS (INSERT INTO outbox (bucket, case_id, headers, body, written_at)"
-    " SELECT bucket, case_id, CAST(headers AS jsonb), body, :now FROM told ORDER BY nth)"
+    # By their places: what a row of a CTE holds is copied with each, and these are most of it.
+    " SELECT bucket, case_id, CAST((CAST(:headers AS text[]))[nth] AS jsonb), (CAST(:bodies AS bytea[]))[nth], :now"
+    " FROM told ORDER BY nth)"
     " SELECT nth FROM told"
 )
 
@@ -96,7 +95,7 @@ class Announcer:
         """The statement that writes all there is to write of a round."""
         types = {**_WRITTEN, **self.carried}
         arrays = ", ".join(f"CAST(:p_{name} AS {kind}[])" for name, kind in types.items())
-        n = f"n AS (SELECT * FROM unnest({arrays}) AS n ({', '.join(types)}))"
+        n = f"n AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS n ({', '.join(types)}, nth))"
         return f"WITH {n}, {_TAKEN}, told AS ({self.update} RETURNING n.*), {_REST}"
 
 
@@ -115,6 +114,7 @@ class Telling:
     def __init__(self, announcer: Announcer, partitions: int, stamp: Callable[[Encoded, int], Outgoing]) -> None:
         self._announcer, self._partitions, self._stamp = announcer, partitions, stamp
         self._told: list[tuple[Seen, tuple[Any, ...]]] = []
+        self._events: list[tuple[str, bytes]] = []  # headers and body of each
         self._sequences: dict[UUID, int] = {}
 
     def __len__(self) -> int:
@@ -133,10 +133,11 @@ class Telling:
             log.warning("a timer is not told by columns", case_id=str(case_id), step=step, error=type(wrong).__name__)
             return False
         self._sequences[case_id] = sequence
-        key = (len(self._told), case_id, subject, step, version, seen.lock, sequence)
+        key = (case_id, subject, step, version, seen.lock, sequence, bucket)
         partition = partition_of(case_id, self._partitions)
         following = said.following or (None, None)
-        self._told.append((seen, (*key, bucket, headers, body, *following, partition, *said.carried)))
+        self._told.append((seen, (*key, *following, partition, *said.carried)))
+        self._events.append((headers, body))
         return True
 
     async def write(self, tx: Tx, now: datetime) -> list[Seen]:
@@ -144,8 +145,9 @@ class Telling:
         names = [*_WRITTEN, *self._announcer.carried]
         columns = zip(*(row for _, row in self._told), strict=True)
         parameters = {f"p_{name}": column for name, column in zip(names, columns, strict=True)}
-        written = await tx.records(self._announcer.write, now=now, **parameters)
-        return [self._told[nth][0] for nth in sorted(nth for (nth,) in written)]
+        headers, bodies = zip(*self._events, strict=True)
+        written = await tx.records(self._announcer.write, now=now, headers=headers, bodies=bodies, **parameters)
+        return [self._told[nth - 1][0] for nth in sorted(nth for (nth,) in written)]
 
 
 async def moved(tx: Tx, case_ids: Sequence[UUID]) -> None:

@@ -30,14 +30,14 @@ from shared.relay import NAMES, Relay
 from shared.retention import Retention
 from shared.runtime import Runtime
 from shared.settings import Settings
-from shared.ticker import MANY, Ticker
+from shared.ticker import Ticker
 from shared.watch import Watch
 from shared.worker import Worker
 
 REST_S = 0.004  # of a relay after a step that is not full, or as long as it took: under load more goes with each
 # Of a ticker between rounds that are not large: a round costs the same for one timer as for ten, and most of all where
 # it asks a log elsewhere what is unread.
-TICK_REST_S, ASKING_REST_S = 0.003, 0.015
+TICK_REST_S, ASKING_REST_S, LARGE_ROUND = 0.003, 0.015, 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
 
@@ -110,7 +110,7 @@ def platform_loops(part: Part) -> tuple[list[Loop], Loop]:
 
         async def tick() -> float:
             pause = await ticker.step()
-            return tick_rest_s if 0 < ticker.fired < MANY else pause
+            return tick_rest_s if 0 < ticker.fired < LARGE_ROUND else pause
 
         loops.append(Loop(f"{name} ticker", tick, runtime.wake_ticker, ticker.stop, apart=True))
     loops.append(Loop(f"{name} retention", Retention(runtime).step))

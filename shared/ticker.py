@@ -8,9 +8,11 @@ away is waited for, up to ``fire_grace``; then the timer fires, marked ``lagging
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -24,9 +26,10 @@ from shared.log import LogUnavailable, Neighbour, Positions, partition_of
 from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
 
-LANES = 2  # while one waits for the database, the other decides
-MANY = 100  # timers of one round: worth lanes
-STORM = 500  # … and now what else the process does waits a little; never for a steady stream, or its reading starves
+STORM = 500  # timers due at once, where a batch is not smaller: several rounds are under way, and what else the process
+# does waits a little; never for a steady stream, or its reading starves
+ROUNDS = 20  # of one step
+WRITTEN_AT_ONCE = 2  # rounds, while the next is computed and the one after it looked up
 NEAR = 2_000  # unread records of a partition among which a case is looked for
 HELD_S = 0.005  # between looks at timers that wait for unread events, …
 PATIENCE = timedelta(seconds=1)  # … for so long; then less often
@@ -77,6 +80,15 @@ def _reached(progress: Positions, ends: Positions) -> bool:
     return all(progress.get(key, 0) >= end for key, end in ends.items())
 
 
+class _Told(NamedTuple):
+    """A round that is ready to be written: what columns told, and timers of which whole cases have to."""
+
+    due: Sequence[Seen]
+    telling: Telling | None
+    left: Sequence[Seen]
+    now: datetime
+
+
 class Ticker:
     """Fires the due timers of one service."""
 
@@ -118,7 +130,7 @@ class Ticker:
 
     async def fire(self, due: Sequence[Fired], now: datetime) -> int:
         """Fire timers of which is known that they may; gives how many."""
-        return await self._fire(await self._seen(due), now)
+        return await self._write(await self._tell(await self._seen(due), now))
 
     async def stop(self) -> None:
         """In the thread that it ran in, where its connections belong."""
@@ -133,34 +145,41 @@ class Ticker:
                 await self._runtime.log.end_positions(self._card.consumes)
 
     async def _round(self, now: datetime) -> int:
-        """Fire the timers that have been due longest, by case in lanes side by side; gives how many."""
+        """Fire the timers that have been due longest; gives how many."""
         due = await self._look(now)
-        if len(due) < MANY:
-            return await self._fire(due, now)
-        if len(due) < STORM:
-            return await self._side_by_side(due, now)
+        if len(due) < min(STORM, self._runtime.settings.batch_size):
+            return await self._write(await self._tell(due, now))
         with pace.urgent():  # not before: what timers are held for is the reading that would have to wait
-            return await self._side_by_side(due, now)
+            return await self._storm(due, now)
 
-    async def _side_by_side(self, due: Sequence[Seen], now: datetime) -> int:
+    async def _storm(self, due: Sequence[Seen], now: datetime) -> int:
+        """Round after round, each of other cases: some are written while one is computed and the next looked up."""
+        fired, under_way = 0, deque[tuple[_Told, asyncio.Task[int]]]()
         async with asyncio.TaskGroup() as group:
-            lanes = [
-                group.create_task(self._fire([each for each in due if each.fired.case_id.int % LANES == lane], now))
-                for lane in range(LANES)
-            ]
-        return sum(lane.result() for lane in lanes)
+            for _ in range(ROUNDS):
+                busy = [each.fired.case_id for seen in (due, *(told.due for told, _ in under_way)) for each in seen]
+                ahead = group.create_task(self._look(self._runtime.clock.now(), busy))
+                told = await self._tell(due, now)
+                if len(under_way) == WRITTEN_AT_ONCE:
+                    fired += await under_way.popleft()[1]
+                under_way.append((told, group.create_task(self._write(told))))
+                due = await ahead
+                if not due:
+                    break
+        return fired + sum(written.result() for _, written in under_way)
 
-    async def _look(self, now: datetime) -> list[Seen]:
-        """What may fire, with what tells what it says."""
-        log, announcer = self._runtime.log, self._runtime.service.announcer
-        if isinstance(log, Neighbour) and now < self._thorough_at:
+    async def _look(self, now: datetime, besides: Sequence[UUID] = ()) -> list[Seen]:
+        """What may fire, of other cases than ``besides``, with what tells what it says."""
+        log, announcer, limit = self._runtime.log, self._runtime.service.announcer, self._runtime.settings.batch_size
+        if isinstance(log, Neighbour) and (besides or now < self._thorough_at):
             due = timers.known(log.heads, log.records, log.partitions, NEAR)
+            topics = list(self._card.consumes)
             async with self._runtime.db.reading() as tx:
-                seen = await look(tx, due, announcer, topics=list(self._card.consumes), now=now, limit=self._limit())
-            if seen:
+                seen = await look(tx, due, announcer, topics=topics, now=now, limit=limit, besides=besides)
+            if seen or besides:
                 return seen
         self._thorough_at = now + THOROUGH
-        return await self._seen(await self._due(now))
+        return await self._seen(await self._due(now, besides))
 
     async def _seen(self, due: Sequence[Fired]) -> list[Seen]:
         if self._runtime.service.announcer is None or not due:
@@ -168,10 +187,7 @@ class Ticker:
         async with self._runtime.db.reading() as tx:
             return await look(tx, timers.GIVEN, self._runtime.service.announcer, **timers.given(due))
 
-    def _limit(self) -> int:
-        return LANES * self._runtime.settings.batch_size
-
-    async def _due(self, now: datetime) -> list[Fired]:
+    async def _due(self, now: datetime, besides: Sequence[UUID] = ()) -> list[Fired]:
         """What may fire: all that stood in the log when it came due is known, of its partition or of its case."""
         log = self._runtime.log
         try:
@@ -184,7 +200,8 @@ class Ticker:
             else:
                 self._freshness.note(now, ends, self._runtime.known(await inbox.progress(tx)))
             may, near = self._may_fire(now), self._freshness.near()
-            found = await timers.due(tx, now, self._limit(), may | dict.fromkeys(near, now))
+            may_fire = may | dict.fromkeys(near, now)
+            found = await timers.due(tx, now, self._runtime.settings.batch_size, may_fire, besides)
         partitions = [partition_of(each.case_id, log.partitions) for each in found]
         asked = {str(e.case_id) for e, p in zip(found, partitions, strict=True) if p in near and not self._knows(e, p)}
         since, until = ({key: at for each in near.values() for key, at in each[end].items()} for end in (0, 1))
@@ -217,25 +234,28 @@ class Ticker:
                 may[partition] = max(known)
         return may
 
-    async def _fire(self, due: Sequence[Seen], now: datetime) -> int:
-        """What a few columns tell in one statement, the rest by whole cases."""
+    async def _tell(self, due: Sequence[Seen], now: datetime) -> _Told:
+        """What a few columns tell."""
         announcer, service, ids = self._runtime.service.announcer, self._card, self._runtime.ids
         if announcer is None:
-            return await self._decide([each.fired for each in due], now)
+            return _Told(due, None, due, now)
         now = max(self._runtime.clock.now(), now)
         telling = Telling(announcer, self._runtime.log.partitions, lambda e, n: service.stamp(ids, e, n, now))
         left = [each async for each in pace.gently(due) if not telling.add(each, now)]
+        return _Told(due, telling, left, now)
+
+    async def _write(self, told: _Told) -> int:
+        """What columns told in one statement, the rest by whole cases; gives how many fired."""
+        due, telling, left, now = told
         try:
-            written = await self._write(telling, now)
+            written = await self._write_told(telling, now) if telling else 0
         except DBAPIError as wrong:
             if not is_data_error(wrong):
                 raise
-            return await self._decide([each.fired for each in due], now)
+            written, left = 0, due
         return written + await self._decide([each.fired for each in left], now)
 
-    async def _write(self, telling: Telling, now: datetime) -> int:
-        if not telling:
-            return 0
+    async def _write_told(self, telling: Telling, now: datetime) -> int:
         async with self._runtime.db.reading() as tx:
             await points.reach("db.commit")
             written = await telling.write(tx, now)

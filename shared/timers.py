@@ -56,20 +56,26 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
     return min(timer.due_at for _, timer in kept)
 
 
-async def due(tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime]) -> list[Fired]:
+_BESIDES = "t.case_id NOT IN (SELECT unnest(CAST(:besides AS uuid[])))"  # a subquery: hashed once
+
+
+async def due(
+    tx: Tx, now: datetime, limit: int, lateness: dict[int, datetime], besides: Sequence[UUID] = ()
+) -> list[Fired]:
     """Timers that are due and may fire, in order of due time, unlocked: a first look.
 
-    ``lateness`` gives for each partition the latest due time that may fire.
+    ``lateness`` gives for each partition the latest due time that may fire; ``besides``: not of these cases.
     """
     found = await tx.records(
         "SELECT t.case_id, t.subject, t.step, t.due_at, t.version FROM timer t JOIN"
         " unnest(CAST(:partitions AS smallint[]), CAST(:until AS timestamptz[])) AS f (partition, until)"
         " ON t.partition = f.partition AND t.due_at <= f.until"
-        " WHERE t.due_at <= :now ORDER BY t.due_at, t.subject, t.step LIMIT :limit",
+        f" WHERE t.due_at <= :now AND {_BESIDES} ORDER BY t.due_at, t.subject, t.step LIMIT :limit",
         partitions=list(lateness),
         until=list(lateness.values()),
         now=now,
         limit=limit,
+        besides=besides,
     )
     return [Fired(*row) for row in found]
 
@@ -78,7 +84,7 @@ def known(heads: str, records: str, partitions: int, near: int) -> str:
     """Due timers ``t``, for ``announcing.look``, of whose case everything in the log is known, all as of one moment.
 
     ``heads``, ``records``: tables of a log in this database. Partitions with more than ``near`` unread records are
-    left out. Wants ``:topics``, ``:now`` and ``:limit``.
+    left out. Wants ``:topics``, ``:now``, ``:limit``, and in ``:besides`` cases that are left out too.
     """
     return (
         "behind AS MATERIALIZED (SELECT h.topic, h.partition, coalesce(p.position, 0) AS since,"
@@ -90,7 +96,7 @@ def known(heads: str, records: str, partitions: int, near: int) -> str:
         f" WHERE b.partition NOT IN (SELECT partition FROM far) LIMIT {near * partitions}),"  # it is never more
         " t AS (SELECT t.*, false AS lagging, CAST(:now AS timestamptz) AS known FROM timer t WHERE t.due_at <= :now"
         " AND t.partition NOT IN (SELECT partition FROM far)"
-        " AND CAST(t.case_id AS text) NOT IN (SELECT key FROM unread)"
+        f" AND CAST(t.case_id AS text) NOT IN (SELECT key FROM unread) AND {_BESIDES}"
         " ORDER BY t.due_at, t.subject, t.step LIMIT :limit)"
     )
 

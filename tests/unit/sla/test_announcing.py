@@ -1,6 +1,7 @@
 """Timers are seen in one statement and written in another: what moved in between is not written."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -47,7 +48,7 @@ async def seen(sla: Sla) -> list[Seen]:
     due = timers.known(PostgresLog.heads, PostgresLog.records, 8, 2000)
     async with sla.db.reading() as tx:
         return await announcing.look(
-            tx, due, announcer, topics=["contacts", "assignments", "pages"], now=sla.clock.now(), limit=500
+            tx, due, announcer, topics=["contacts", "assignments", "pages"], now=sla.clock.now(), limit=500, besides=()
         )
 
 
@@ -169,10 +170,10 @@ async def test_rounds_that_follow_one_another_look_only_once(sla: Sla, log: Log)
     ticker, calls = Ticker(sla.runtime), 0
     thorough = ticker._due
 
-    async def counted(*args: object) -> list[Fired]:
+    async def counted(*args: Any) -> list[Fired]:
         nonlocal calls
         calls += 1
-        return await thorough(sla.clock.now())
+        return await thorough(*args)
 
     sla.runtime.settings = sla.runtime.settings.model_copy(update={"batch_size": 20})
     with mock.patch.object(ticker, "_due", counted):

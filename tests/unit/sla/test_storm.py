@@ -2,18 +2,22 @@
 
 import asyncio
 import dataclasses
+import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
+from shared import announcing
 from shared import clock as clocks
 from shared.clock import DatabaseClock
 from shared.contracts.identity import derived
+from shared.db import Tx
 from shared.log import Log, Positions
 from shared.settings import Settings
 from shared.ticker import Ticker
@@ -69,6 +73,43 @@ async def test_clocks_due_in_one_second_all_fire_once_those_due_first_go_first(s
     for case_id in told:
         furthest = max(furthest, place[case_id])
         assert furthest - place[case_id] <= 4 * batch, "nobody overtakes by more than a round of each ticker"
+
+
+async def test_two_promises_of_a_case_that_break_in_one_storm_are_told_one_after_the_other(sla: Sla) -> None:
+    """Rounds that are under way at once are of different cases, whatever clocks come due together."""
+    await sla.put("/v1/policies/both", policy(target("first_reply", "PT4H"), target("resolution", "PT4H")))
+    await sla.replan()
+    await opened(sla)
+    sla.runtime.settings, sla.runtime.log = Settings(batch_size=50), cast(Log, ReadLog())
+    sla.clock.set(m(241))
+    ticker = Ticker(sla.runtime)
+    while await ticker.step() == 0.0:
+        pass
+    assert sorted(await broken(sla)) == sorted([*CASES, *CASES]), "both of each, once"
+    rows = await sla.rows("SELECT case_id, CAST(headers AS text) AS headers FROM outbox ORDER BY id")
+    told: dict[UUID, list[int]] = {}
+    for row in rows:
+        told.setdefault(row.case_id, []).append(int(dict(json.loads(row.headers))["ce_sequence"]))
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in told.values()), "without a gap, in order"
+
+
+async def test_a_storm_whose_writing_fails_halfway_loses_nothing(sla: Sla, monkeypatch: pytest.MonkeyPatch) -> None:
+    await opened(sla)
+    sla.runtime.settings, sla.runtime.log = Settings(batch_size=50), cast(Log, ReadLog())
+    sla.clock.set(m(241))
+    ticker, write, calls = Ticker(sla.runtime), announcing.Telling.write, count()
+
+    async def failing(telling: announcing.Telling, tx: Tx, now: datetime) -> list[announcing.Seen]:
+        if next(calls) == 2:
+            raise ConnectionResetError("the database is away")
+        return await write(telling, tx, now)
+
+    monkeypatch.setattr(announcing.Telling, "write", failing)
+    with pytest.raises(ExceptionGroup):
+        await ticker.step()
+    while await ticker.step() == 0.0:
+        pass
+    assert sorted(await broken(sla)) == sorted(CASES), "all, once each"
 
 
 REPLANNER = """
