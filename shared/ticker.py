@@ -26,8 +26,9 @@ from shared.log import LogUnavailable, Neighbour, Positions, partition_of
 from shared.outbox import EventTooLarge
 from shared.runtime import Runtime
 
-STORM = 500  # timers due at once, where a batch is not smaller: several rounds are under way, and what else the process
-# does waits a little; never for a steady stream, or its reading starves
+# Timers due at once, where a batch is not smaller: rounds overlap, and what else the process does waits a little. Never
+# for a steady stream, or its reading starves.
+STORM = 500
 ROUNDS = 20  # of one step
 WRITTEN_AT_ONCE = 2  # rounds, while the next is computed and the one after it looked up
 NEAR = 2_000  # unread records of a partition among which a case is looked for
