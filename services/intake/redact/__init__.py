@@ -241,7 +241,13 @@ def contact(original: Contact) -> Contact:
             }
         ),
         "attachments": tuple(
-            each.model_copy(update={"name": mask.file_name(each.name), "type": mask.text(each.type)})
+            each.model_copy(
+                update={
+                    "name": mask.file_name(each.name),
+                    "type": mask.text(each.type),
+                    "problem": mask.maybe(each.problem),  # it may quote a header
+                }
+            )
             for each in original.attachments
         ),
     }
@@ -260,6 +266,7 @@ def _texts(original: Contact) -> Iterator[str]:
     for each in original.attachments:
         yield (each.name or "").replace("_", " ")
         yield each.type
+        yield each.problem or ""
     if original.attributes:
         yield from _within(original.attributes)
 

@@ -179,6 +179,14 @@ def test_a_damaged_mail_never_raises_and_never_keeps_a_card(data: st.DataObject)
     kept.encode()
 
 
+def test_what_is_wrong_with_an_attachment_quotes_no_card() -> None:
+    mail = raw("uuencoded-and-nul").replace(b"x-uuencode", CARD + b" x-uuencode")
+    outcome = channels.read("email", mail, RECEIVED)
+    assert isinstance(outcome, Contact)
+    assert outcome.attachments[0].problem == "unknown transfer encoding '424242******4242 x-uuencode'"
+    assert outcome.redactions == {"card": 1}
+
+
 def test_the_command_counts_outcomes(capsys: pytest.CaptureFixture[str]) -> None:
     assert emails.main(str(FOLDER), show=False) == 0
     told = capsys.readouterr().out
