@@ -37,7 +37,8 @@ from shared.worker import Worker
 REST_S = 0.004  # of a relay after a step that is not full, or as long as it took: under load more goes with each
 # Of a ticker between rounds that are not large: a round costs the same for one timer as for ten, and most of all where
 # it asks a log elsewhere what is unread.
-TICK_REST_S, ASKING_REST_S, LARGE_ROUND = 0.003, 0.015, 100
+TICK_REST_S, ASKING_REST_S = 0.003, 0.015
+LARGE_ROUND = 100  # timers
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # after a failed step
 REBUILD_AFTER = 4  # failures of a worker in a row
 

@@ -1,8 +1,9 @@
 """Timers are seen in one statement and written in another: what moved in between is not written."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 import pytest
 
@@ -44,12 +45,11 @@ async def told(sla: Sla, seen: list[Seen]) -> list[Seen]:
         return await telling.write(tx, now)
 
 
-async def seen(sla: Sla) -> list[Seen]:
+async def seen(sla: Sla, besides: Sequence[UUID] = ()) -> list[Seen]:
     due = timers.known(PostgresLog.heads, PostgresLog.records, 8, 2000)
     async with sla.db.reading() as tx:
-        return await announcing.look(
-            tx, due, announcer, topics=["contacts", "assignments", "pages"], now=sla.clock.now(), limit=500, besides=()
-        )
+        topics, now = ["contacts", "assignments", "pages"], sla.clock.now()
+        return await announcing.look(tx, due, announcer, topics=topics, now=now, limit=500, besides=besides)
 
 
 async def published(sla: Sla) -> None:
@@ -162,6 +162,16 @@ async def test_a_late_warning_tells_of_no_breach_whose_reply_is_unread(sla: Sla,
         await ticker.step()
     [clock] = [each for each in (await sla.loaded()).clocks if each.metric == "first_reply"]
     assert (clock.state, clock.breached_at) == ("met", None)
+
+
+async def test_a_look_leaves_out_cases_that_are_under_way(sla: Sla, log: Log) -> None:
+    await opened(sla)
+    sla.clock.set(m(DUE))
+    under_way, now = CASES[:3], sla.clock.now()
+    assert {each.fired.case_id for each in await seen(sla, under_way)} == {*CASES} - {*under_way}
+    async with sla.db.reading() as tx:
+        due = await timers.due(tx, now, 500, dict.fromkeys(range(8), now), under_way)
+    assert {each.case_id for each in due} == {*CASES} - {*under_way}
 
 
 async def test_rounds_that_follow_one_another_look_only_once(sla: Sla, log: Log) -> None:
