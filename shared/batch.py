@@ -227,7 +227,7 @@ class Work(Generic[S]):
         await self.tx.send(
             "UPDATE case_lock c SET sequence = n.sequence FROM"
             " unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[])) AS n (case_id, sequence)"
-            " WHERE c.case_id = n.case_id",
+            " WHERE c.case_id = n.case_id AND c.case_id = ANY(CAST(:ids AS uuid[]))",
             ids=moved,
             numbers=[self._locked[case_id] for case_id in moved],
         )

@@ -122,6 +122,8 @@ def _update(table: Table, columns: tuple[str, ...]) -> str:
     keys = [column.name for column in table.primary_key.columns]
     changes = [f'"{name}" = {value}' for name, value in zip(columns, selected, strict=True) if name not in keys]
     found = [f'{table.name}."{name}" = "n_{name}"' for name in keys]
+    # Said twice, so that rows are found by their keys whatever the planner believes of the table.
+    found.append(f'{table.name}."{keys[0]}" = ANY({_array(table, keys[0])})')
     listed = ", ".join(f'"n_{name}"' for name in columns)
     return (
         f"UPDATE {table.name} SET {', '.join(changes)} FROM unnest({arrays}) AS n ({listed})"
@@ -131,11 +133,11 @@ def _update(table: Table, columns: tuple[str, ...]) -> str:
 
 def _unnested(table: Table, columns: tuple[str, ...], prefix: str = "") -> tuple[str, list[str]]:
     """Arrays of parameters, and how each column of theirs is read."""
-    dialect = postgresql.dialect()
-    arrays, selected = [], []
-    for name in columns:
-        json = isinstance(table.c[name].type, JSONB)
-        kind = "text" if json else table.c[name].type.compile(dialect)
-        arrays.append(f"CAST(:p_{name} AS {kind}[])")
-        selected.append(f'CAST("{prefix}{name}" AS jsonb)' if json else f'"{prefix}{name}"')
-    return ", ".join(arrays), selected
+    quoted = {name: f'"{prefix}{name}"' for name in columns}
+    selected = [f"CAST({q} AS jsonb)" if isinstance(table.c[name].type, JSONB) else q for name, q in quoted.items()]
+    return ", ".join(_array(table, name) for name in columns), selected
+
+
+def _array(table: Table, name: str) -> str:
+    kind = table.c[name].type
+    return f"CAST(:p_{name} AS {'text' if isinstance(kind, JSONB) else kind.compile(postgresql.dialect())}[])"

@@ -28,9 +28,10 @@ FAILURES = (PostgresError, InterfaceError, InternalClientError, OSError)
 AWAY = (DBAPIError, PendingRollbackError, PoolTimeout, InternalClientError, OSError, TimeoutError)
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+# A plan is kept until the table is analyzed anew, and one that was made while a queue was empty would read all of it.
+BY_INDEX = {"enable_seqscan": "off"}
 PLANNED_ONCE = {
     "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "work_mem": "16MB",
@@ -169,6 +170,7 @@ class Database:
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
                 "timezone": "UTC",
                 "jit": "off",
+                **BY_INDEX,
                 **(PLANNED_ONCE if repeats else {}),
             },
         }

@@ -164,7 +164,8 @@ async def _remember(tx: Tx, answers: Sequence[tuple[Named, int, Any]]) -> None:
     await tx.run(
         "UPDATE idempotency i SET status = n.status, answer = CAST(n.answer AS jsonb)"
         " FROM unnest(CAST(:whos AS text[]), CAST(:keys AS text[]), CAST(:statuses AS smallint[]),"
-        " CAST(:answers AS text[])) AS n (who, key, status, answer) WHERE i.principal = n.who AND i.key = n.key",
+        " CAST(:answers AS text[])) AS n (who, key, status, answer) WHERE i.principal = n.who AND i.key = n.key"
+        " AND i.key = ANY(CAST(:keys AS text[]))",
         whos=[str(request.principal) for request, _, _ in answers],
         keys=[request.key for request, _, _ in answers],
         statuses=[status for _, status, _ in answers],
@@ -177,7 +178,7 @@ async def _release(tx: Tx, requests: Sequence[Named]) -> None:
         return
     await tx.run(
         "DELETE FROM idempotency i USING unnest(CAST(:whos AS text[]), CAST(:keys AS text[])) AS n (who, key)"
-        " WHERE i.principal = n.who AND i.key = n.key",
+        " WHERE i.principal = n.who AND i.key = n.key AND i.key = ANY(CAST(:keys AS text[]))",
         whos=[str(request.principal) for request in requests],
         keys=[request.key for request in requests],
     )

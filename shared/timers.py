@@ -32,7 +32,8 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
             "DELETE FROM timer t USING (SELECT subject, CAST(NULL AS text) AS step FROM"
             " unnest(CAST(:wiped AS uuid[])) AS w (subject) UNION ALL SELECT subject, step FROM"
             " unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])) AS d (subject, step)) g"
-            " WHERE t.subject = g.subject AND (g.step IS NULL OR t.step = g.step)",
+            " WHERE t.subject = g.subject AND (g.step IS NULL OR t.step = g.step) AND t.subject = ANY(CAST(:all AS uuid[]))",
+            all=sorted(wiped | {subject for subject, _ in dropped}),
             wiped=sorted(wiped),
             subjects=[subject for subject, _ in dropped],
             steps=[step for _, step in dropped],
@@ -135,7 +136,7 @@ async def take(tx: Tx, fired: Sequence[Fired]) -> list[tuple[Fired, int]]:
         " ORDER BY l.case_id FOR UPDATE OF l SKIP LOCKED)"
         " DELETE FROM timer t USING n"
         " WHERE t.subject = n.subject AND t.step = n.step AND t.due_at = n.due_at AND t.version = n.version"
-        " RETURNING n.nth, n.sequence",
+        " AND t.subject = ANY(CAST(:subjects AS uuid[])) RETURNING n.nth, n.sequence",
         subjects=[each.subject for each in fired],
         steps=[each.step for each in fired],
         due=[each.due_at for each in fired],

@@ -128,7 +128,8 @@ class PostgresLog:
     async def adopt(self, tx: Tx, topic: str, partitions: Mapping[int, int]) -> None:
         [(taken, written)] = await tx.records(
             "WITH taken AS (DELETE FROM outbox o USING unnest(CAST(:ids AS bigint[]), CAST(:partitions AS int[]))"
-            " AS n (id, partition) WHERE o.id = n.id RETURNING o.id, n.partition, o.case_id, o.headers, o.body),"
+            " AS n (id, partition) WHERE o.id = n.id AND o.id = ANY(CAST(:ids AS bigint[]))"
+            " RETURNING o.id, n.partition, o.case_id, o.headers, o.body),"
             " asked AS (SELECT partition, count(*) AS count FROM taken GROUP BY partition),"
             " locked AS (SELECT h.partition, a.count FROM log.head h JOIN asked a ON h.partition = a.partition"
             " WHERE h.topic = :topic ORDER BY h.partition FOR UPDATE OF h),"

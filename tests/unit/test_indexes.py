@@ -7,17 +7,20 @@ from uuid import UUID
 import pytest
 from sqlalchemy import MetaData, text
 
+from services.intake.store import claims
 from services.intake.store import metadata as intake_tables
 from services.intake.store import reads as intake
+from services.intake.threads import Key
+from services.notify.store import cases as notify_cases
 from services.notify.store import metadata as notify_tables
 from services.notify.store import reads as notify
 from services.routing.store import desks
 from services.routing.store import metadata as routing_tables
 from services.sla.store import metadata as sla_tables
 from services.sla.store import reads as sla
-from shared import timers
+from shared import bulk, timers
 from shared.clock import SystemClock
-from shared.contracts.decision import CancelTimer
+from shared.contracts.decision import CancelTimer, Fired
 from shared.contracts.words import ClockState
 from shared.db import Database, Tx
 
@@ -33,19 +36,27 @@ NOW, CASE = SystemClock().now(), UUID(int=1)
 class Planned:
     """Stands in for a transaction: asks how a statement would be done, and gives no rows."""
 
+    # No list is sorted that an index has in order; a plan may not look at the values asked for, as it may not when it
+    # is kept.
+    settings: tuple[str, ...] = ("enable_sort = off", "plan_cache_mode = force_generic_plan")
+
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self.plan = ""
 
     async def rows(self, sql: str, **parameters: Any) -> Sequence[Any]:
-        # No table is scanned where an index answers, and no list is sorted that an index has in order; a plan may not
-        # look at the values asked for, as it may not when it is kept.
-        for setting in ("enable_seqscan = off", "enable_sort = off", "plan_cache_mode = force_generic_plan"):
+        for setting in self.settings:
             await self._tx.run(f"SET LOCAL {setting}")
         self.plan = "\n".join(line for (line,) in await self._tx.rows(f"EXPLAIN {sql}", **parameters))
         return []
 
-    records = send = rows
+    records = named = run = send = rows
+
+
+class PlannedAsItIs(Planned):
+    """As the connections of services are set, and no further."""
+
+    settings = ()
 
 
 @pytest.fixture
@@ -100,6 +111,51 @@ async def test_what_is_not_sent_is_found_among_what_is_not_finished(databases: d
         await tx.run("DROP INDEX delivery_created, delivery_case, delivery_target")
         await notify.deliveries(planned, NOW, 51, notify.Search(state=state))  # type: ignore[arg-type]
     assert any(each in planned.plan for each in ("delivery_due", "delivery_case_busy")), planned.plan
+
+
+KEYS = {"kind": "thread", "scope": "shop", "name": "T-1"}
+ALL_DAY: dict[str, tuple[str, str, Callable[[Any], Awaitable[Any]], str]] = {
+    "a change of deliveries": (
+        "notify",
+        "delivery",
+        lambda tx: bulk.update(tx, notify_tables.tables["delivery"], [{"id": CASE, "token": None}]),
+        "(id = ANY",
+    ),
+    "deliveries of a case": (
+        "notify",
+        "delivery",
+        lambda tx: notify_cases._deliveries(tx, [CASE], [CASE]),
+        "(case_id = ANY",
+    ),
+    "clocks of a case": ("notify", "clock", lambda tx: notify_cases._clocks(tx, [CASE], {CASE}), "(case_id = ANY"),
+    "the page of a case": ("notify", "page", lambda tx: notify_cases._pages(tx, [CASE]), "(case_id = ANY"),
+    "a timer that goes": (
+        "sla",
+        "timer",
+        lambda tx: timers.write(tx, [(CASE, CancelTimer(CASE, "breach"))], 8),
+        "(subject = ANY",
+    ),
+    "a timer that fires": (
+        "sla",
+        "timer",
+        lambda tx: timers.take(tx, [Fired(CASE, CASE, "breach", NOW, 1)]),
+        "(subject = ANY",
+    ),
+    "a name given up": ("intake", "claim", lambda tx: claims.release(tx, [Key(**KEYS)]), "(name = ANY"),
+}
+
+
+@pytest.mark.parametrize("what", ALL_DAY)
+async def test_what_runs_all_day_is_found_by_its_keys_though_it_was_planned_while_nothing_was_there(
+    databases: dict[str, Database], what: str
+) -> None:
+    """A plan is kept: of a queue that was empty when it was looked at last, it would read all that comes after."""
+    service, table, ask, condition = ALL_DAY[what]
+    async with databases[service].transaction() as tx:
+        await tx.run("ANALYZE")
+        planned = PlannedAsItIs(tx)
+        await ask(planned)
+    assert f"Seq Scan on {table}" not in planned.plan and condition in planned.plan, planned.plan
 
 
 @pytest.mark.parametrize("step", [None, "breach"])

@@ -74,7 +74,7 @@ async def lead(tx: Tx, keys: Mapping[Key, UUID]) -> None:
     await tx.run(
         "UPDATE claim c SET case_id = n.case_id FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]),"
         " CAST(:names AS text[]), CAST(:cases AS uuid[])) AS n (kind, scope, name, case_id)"
-        " WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name",
+        " WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name AND c.name = ANY(CAST(:names AS text[]))",
         kinds=[key.kind for key in keys],
         scopes=[key.scope for key in keys],
         names=[key.name for key in keys],
@@ -88,7 +88,8 @@ async def release(tx: Tx, keys: Sequence[Key]) -> None:
         return
     await tx.run(
         "DELETE FROM claim c USING unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:names AS text[]))"
-        " AS n (kind, scope, name) WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name",
+        " AS n (kind, scope, name) WHERE c.kind = n.kind AND c.scope = n.scope AND c.name = n.name"
+        " AND c.name = ANY(CAST(:names AS text[]))",
         kinds=[key.kind for key in keys],
         scopes=[key.scope for key in keys],
         names=[key.name for key in keys],
