@@ -119,16 +119,23 @@ class Work(Generic[S]):
 
     async def lock(self, case_ids: Sequence[UUID]) -> None:
         """Lock the cases, in order, before ``apply``. Once, for an order of locks that all writers share."""
-        ordered = in_order(set(case_ids))
-        await self.tx.send(
-            "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING", ids=ordered
-        )
-        found = await self.tx.records(
-            "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
-            " ORDER BY case_id FOR UPDATE",
-            ids=ordered,
-        )
-        self._locked.update((case_id, sequence) for case_id, sequence in found)
+        wanted = in_order(set(case_ids))
+        while wanted:
+            found = await self.tx.records(
+                "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+                " ORDER BY case_id FOR UPDATE",
+                ids=wanted,
+            )
+            self._locked.update((case_id, sequence) for case_id, sequence in found)
+            wanted = [case_id for case_id in wanted if case_id not in self._locked]
+            if wanted:  # new here, and locked by being made; what somebody else is just making is looked for again
+                made = await self.tx.records(
+                    "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
+                    " RETURNING case_id, sequence",
+                    ids=wanted,
+                )
+                self._locked.update((case_id, sequence) for case_id, sequence in made)
+                wanted = [case_id for case_id in wanted if case_id not in self._locked]
 
     def open(self, case_ids: Iterable[UUID]) -> None:
         """Begin cases with fresh ids, which nobody else can know yet: no lock is needed."""

@@ -8,35 +8,29 @@ from shared.db import Tx
 from shared.log import Positions
 
 
-async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> set[UUID]:
+async def claim(tx: Tx, events: Sequence[tuple[UUID, str]], read: Positions, now: datetime) -> set[UUID]:
     """Claim (event id, topic) pairs in sorted order; gives the ids that are new. One statement.
 
-    A pair that another transaction is claiming waits for its end.
+    A pair that another transaction is claiming waits for its end. ``read``: how far the service has read with these,
+    noted in the transaction of the effects: what the ticker trusts.
     """
-    ordered = sorted(dict(events).items())
+    ordered, positions = sorted(dict(events).items()), sorted(read.items())
     found = await tx.records(
-        "INSERT INTO inbox (event_id, topic, claimed_at) SELECT event_id, topic, :now FROM"
+        "WITH noted AS (INSERT INTO progress (topic, partition, position) SELECT topic, partition, position FROM"
+        " unnest(CAST(:read AS text[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))"
+        " AS n (topic, partition, position)"
+        " ON CONFLICT (topic, partition) DO UPDATE SET position = greatest(progress.position, excluded.position))"
+        " INSERT INTO inbox (event_id, topic, claimed_at) SELECT event_id, topic, :now FROM"
         " unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[])) AS n (event_id, topic)"
         " ON CONFLICT DO NOTHING RETURNING event_id",
         ids=[event_id for event_id, _ in ordered],
         topics=[topic for _, topic in ordered],
         now=now,
+        read=[topic for (topic, _), _ in positions],
+        partitions=[partition for (_, partition), _ in positions],
+        positions=[position for _, position in positions],
     )
     return {event_id for (event_id,) in found}
-
-
-async def advance(tx: Tx, positions: Positions) -> None:
-    """Note how far this service has read, in the transaction of the effects: what the ticker trusts."""
-    ordered = sorted(positions.items())
-    await tx.send(
-        "INSERT INTO progress (topic, partition, position) SELECT topic, partition, position FROM"
-        " unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))"
-        " AS n (topic, partition, position)"
-        " ON CONFLICT (topic, partition) DO UPDATE SET position = greatest(progress.position, excluded.position)",
-        topics=[topic for (topic, _), _ in ordered],
-        partitions=[partition for (_, partition), _ in ordered],
-        positions=[position for _, position in ordered],
-    )
 
 
 async def progress(tx: Tx) -> dict[tuple[str, int], int]:

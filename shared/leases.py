@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared.db import Database, Tx
 from shared.ids import secret
@@ -51,13 +52,22 @@ class Leases:
 
     async def check(self, tx: Tx, epochs: Mapping[str, int]) -> frozenset[str]:
         """Which of these are still ours with that epoch. They stay ours until ``tx`` ends: the rows are locked."""
-        rows = await tx.records(
-            "SELECT name, epoch FROM lease WHERE name = ANY(CAST(:names AS text[])) AND owner = :owner"
-            " ORDER BY name FOR SHARE",
-            names=sorted(epochs),
+        return frozenset(name for (name,) in await self.fenced(tx, epochs, "SELECT name FROM ours"))
+
+    async def fenced(
+        self, tx: Tx, epochs: Mapping[str, int], statement: str, **parameters: Any
+    ) -> Sequence[Sequence[Any]]:
+        """``check`` and a statement in one; it finds those that are still ours in ``ours (name)``."""
+        return await tx.records(
+            "WITH ours AS MATERIALIZED (SELECT l.name FROM lease l JOIN"
+            " unnest(CAST(:names AS text[]), CAST(:epochs AS bigint[])) AS n (name, epoch)"
+            " ON l.name = n.name AND l.epoch = n.epoch WHERE l.owner = :owner ORDER BY l.name FOR SHARE OF l) "
+            + statement,
+            names=list(epochs),
+            epochs=list(epochs.values()),
             owner=self._owner,
+            **parameters,
         )
-        return frozenset(name for name, epoch in rows if epochs[name] == epoch)
 
     async def release(self) -> None:
         """Let the others have everything at once, instead of after the lease."""

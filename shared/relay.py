@@ -66,13 +66,20 @@ class Relay:
         if not rows:
             return 0
         await self._runtime.log.append([self._record(*rest) for _, _, *rest in rows])
-        async with self._runtime.db.transaction() as tx:
+        async with self._runtime.db.reading() as tx:  # one statement, which is a transaction
+            await points.reach("db.commit")
             # Rows of a bucket that another relay took over meanwhile are left to it: it publishes them again.
-            ours = await self._leases.check(tx, epochs)
-            await tx.send(
-                "DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))",
-                ids=[id for id, bucket, *_ in rows if _name(bucket) in ours],
+            await self._leases.fenced(
+                tx,
+                epochs,
+                "DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND bucket IN"
+                " (SELECT b.number FROM unnest(CAST(:buckets AS text[]), CAST(:numbers AS smallint[]))"
+                " AS b (name, number) JOIN ours USING (name))",
+                ids=[id for id, *_ in rows],
+                buckets=NAMES,
+                numbers=list(range(BUCKETS)),
             )
+            await points.reach("db.committed")
         return len(rows)
 
     async def _waiting(self, epochs: Mapping[str, int], columns: str) -> Sequence[Sequence[Any]]:

@@ -32,8 +32,9 @@ async def write(tx: Tx, changes: Sequence[tuple[UUID, SetTimer | CancelTimer]], 
             "DELETE FROM timer t USING (SELECT subject, CAST(NULL AS text) AS step FROM"
             " unnest(CAST(:wiped AS uuid[])) AS w (subject) UNION ALL SELECT subject, step FROM"
             " unnest(CAST(:subjects AS uuid[]), CAST(:steps AS text[])) AS d (subject, step)) g"
-            " WHERE t.subject = g.subject AND (g.step IS NULL OR t.step = g.step) AND t.subject = ANY(CAST(:all AS uuid[]))",
-            all=sorted(wiped | {subject for subject, _ in dropped}),
+            " WHERE t.subject = g.subject AND (g.step IS NULL OR t.step = g.step)"
+            " AND t.subject = ANY(CAST(:subject_ids AS uuid[]))",
+            subject_ids=sorted(wiped | {subject for subject, _ in dropped}),
             wiped=sorted(wiped),
             subjects=[subject for subject, _ in dropped],
             steps=[step for _, step in dropped],

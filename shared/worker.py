@@ -159,11 +159,11 @@ class Worker:
         ``poison``: nothing is begun, and these events are known to be undecidable, and why.
         """
         async with self._runtime.unit() as work:
-            new = await inbox.claim(work.tx, [(read.event_id, read.record.topic) for read in reads], work.now)
+            events = [(read.event_id, read.record.topic) for read in reads]
+            new = await inbox.claim(work.tx, events, _next_positions([read.record for read in reads]), work.now)
             fresh = _distinct([read for read in reads if read.event_id in new])
             if concern := [read for read in fresh if not read.passed]:
                 await self._decide(work, concern, poison)
-            await inbox.advance(work.tx, _next_positions([read.record for read in reads]))
         for read in fresh:
             telemetry.EVENTS_HANDLED.labels(self._card.name, read.record.topic).inc()
 

@@ -16,7 +16,7 @@ from shared import inbox, outbox, timers
 from shared.batch import Work
 from shared.contracts.envelope import Event
 from shared.db import Tx, from_json
-from shared.log import Record, partition_of
+from shared.log import Positions, Record, partition_of
 from shared.runtime import Runtime
 from shared.ticker import Freshness
 
@@ -27,8 +27,8 @@ def skip_the_inbox() -> AbstractContextManager[Any]:
     """Every event is new, also the one that was taken before."""
     claim = inbox.claim
 
-    async def all_new(tx: Tx, events: Sequence[tuple[UUID, str]], now: datetime) -> set[UUID]:
-        await claim(tx, events, now)
+    async def all_new(tx: Tx, events: Sequence[tuple[UUID, str]], read: Positions, now: datetime) -> set[UUID]:
+        await claim(tx, events, read, now)
         return {event_id for event_id, _ in events}
 
     return mock.patch.object(inbox, "claim", all_new)

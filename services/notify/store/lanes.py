@@ -17,7 +17,7 @@ from services.notify.model import Block
 from services.notify.model.commands import Outcome
 from services.notify.store import tables
 from services.notify.store.digests import WAITING, waiting_of
-from shared.bulk import insert_new, update
+from shared.bulk import update
 from shared.db import Tx
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,29 +40,20 @@ class Room:
 
 async def add_lanes(tx: Tx, limits: Mapping[str, Limits]) -> None:
     """Make the lanes that are not there, in order, since other batches do too; others take limits that were edited."""
-    rows = [
-        {
-            "name": lane,
-            "width": each.width,
-            "rate": each.rate,
-            "burst": each.burst,
-            "full_at": _LONG_AGO,
-            "failures": 0,
-            "known_as": None,
-            "blocked_until": _LONG_AGO,
-            "blocked_reason": None,
-        }
-        for lane, each in sorted(limits.items())
-    ]
-    await insert_new(tx, tables.lane, rows)
+    ordered = sorted(limits.items())
     await tx.send(
-        "WITH stale AS (SELECT l.name, n.rate, n.burst FROM lane l JOIN"
-        " unnest(CAST(:names AS text[]), CAST(:rates AS float8[]), CAST(:bursts AS int[])) AS n (name, rate, burst)"
-        " ON l.name = n.name WHERE (l.rate, l.burst) <> (n.rate, n.burst) ORDER BY l.name FOR UPDATE OF l)"
+        "WITH n AS (SELECT * FROM unnest(CAST(:names AS text[]), CAST(:widths AS int[]), CAST(:rates AS float8[]),"
+        " CAST(:bursts AS int[])) AS n (name, width, rate, burst)),"
+        " made AS (INSERT INTO lane (name, width, rate, burst, full_at, failures, blocked_until)"
+        " SELECT name, width, rate, burst, :long_ago, 0, :long_ago FROM n ORDER BY name ON CONFLICT DO NOTHING),"
+        " stale AS (SELECT l.name, n.rate, n.burst FROM lane l JOIN n ON l.name = n.name"
+        " WHERE (l.rate, l.burst) <> (n.rate, n.burst) ORDER BY l.name FOR UPDATE OF l)"
         " UPDATE lane l SET rate = s.rate, burst = s.burst FROM stale s WHERE l.name = s.name",
-        names=[row["name"] for row in rows],
-        rates=[row["rate"] for row in rows],
-        bursts=[row["burst"] for row in rows],
+        names=[lane for lane, _ in ordered],
+        widths=[each.width for _, each in ordered],
+        rates=[each.rate for _, each in ordered],
+        bursts=[each.burst for _, each in ordered],
+        long_ago=_LONG_AGO,
     )
 
 
