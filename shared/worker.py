@@ -27,7 +27,7 @@ from shared.pace import gently
 from shared.runtime import Runtime
 
 BATCH_S = 0.1
-REST_S = 0.02  # after a batch that is not full, at most: as long as it took
+REST_S = 0.01  # after a batch that is not full, at most: as long as it took
 WAITING_REST_S = 0.01  # after records that wait, of which the ticker hears at once; …
 UNHEARD_REST_S = 0.05  # … and of which nobody does
 SMALLEST = 100  # records of a batch, where there are so many: fewer cost more each
