@@ -42,7 +42,8 @@ def composed(case: Case, derived: Derived, was: Clock | None, trust: bool = True
         warned = None  # that warning was about an earlier deadline than the one that holds
     over = firing.overdue_share if state is ClockState.BREACHED else None
     reached = next((each.at for each in levels if over is not None and each.share == 1 + over), None)
-    if reached is None or firing.overdue_fired_at is None or reached > firing.overdue_fired_at:
+    said_of_it = was is not None and (was.overdue, was.due_at) == (over, due_at)  # a pause may move it since: not again
+    if not said_of_it and (reached is None or firing.overdue_fired_at is None or reached > firing.overdue_fired_at):
         over = None  # it was said of an earlier deadline
     clock = Clock(
         id=derived.id,

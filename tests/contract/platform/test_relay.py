@@ -13,8 +13,9 @@ from shared.clock import ManualClock
 from shared.contracts import catalogue
 from shared.db import Database
 from shared.leases import Leases
-from shared.log import Log, LogMisconfigured, LogUnavailable
+from shared.log import Log, LogMisconfigured, LogUnavailable, partition_of
 from shared.log.postgres import PostgresLog
+from shared.outbox import BUCKETS
 from shared.relay import NAMES, Relay
 from shared.runtime import Runtime
 from tests.contract.platform.conftest import NOW
@@ -107,6 +108,46 @@ async def test_a_relay_whose_lease_was_taken_moves_nothing(runtime: Runtime[Toy]
         await slow.step()
     assert late.is_set()
     assert await published(runtime.log, 2) == {CASES[0]: [1, 2]}
+
+
+async def test_what_was_published_after_the_lease_was_lost_is_left_to_the_new_owner(runtime: Runtime[Toy]) -> None:
+    await told_about(runtime, CASES, 2)
+    near = runtime.log
+    assert isinstance(near, PostgresLog)
+    runtime.log = FarLog(Wire(), near)
+    slow = Relay(runtime, Leases(runtime.db, NAMES, 5))
+    quick = Leases(runtime.db, NAMES, 5)
+
+    async def meanwhile(name: str) -> None:
+        if name == "log.appended":
+            assert isinstance(runtime.clock, ManualClock)
+            runtime.clock.advance(timedelta(seconds=20))
+            await quick.renew(runtime.clock.now())
+
+    with points.install(meanwhile):
+        await slow.step()
+    lost = [case for case in CASES if NAMES[partition_of(case, BUCKETS)] in quick.held]
+    assert lost
+    assert await count(runtime, "outbox") == 2 * len(lost)
+
+
+async def test_cases_that_two_are_the_first_to_know_are_locked_by_one_after_the_other(runtime: Runtime[Toy]) -> None:
+    order: list[str] = []
+
+    async def hold(name: str, cases: list[UUID]) -> None:
+        async with runtime.unit() as work:
+            await work.lock(cases)
+            order.append(f"{name} began")
+            await asyncio.sleep(0.05)
+            order.append(f"{name} ended")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(hold("one", CASES))
+        group.create_task(hold("other", CASES[::-1]))
+    first, second = order[0].split()[0], order[2].split()[0]
+    assert order == [f"{who} {what}" for who in (first, second) for what in ("began", "ended")]
+    await told_about(runtime, CASES, 1)
+    assert await count(runtime, "outbox") == len(CASES)
 
 
 async def test_a_topic_that_the_log_lacks_keeps_the_outbox(runtime: Runtime[Toy]) -> None:

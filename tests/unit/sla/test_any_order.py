@@ -280,3 +280,19 @@ def _no_second_breach(told: list[ClockEvent]) -> None:
             broken = event.breached
         elif isinstance(event, ClockRescheduled | ClockPaused | ClockWithdrawn):
             broken = False
+
+
+def test_a_level_that_was_told_is_not_told_again_when_a_pause_that_began_after_the_deadline_becomes_known() -> None:
+    promise = target("resolution", "PT1H", pause_on=["pending"], overdue_at=[0.1, 1.0])
+    desk, story = Desk(configured({"any": policy(promise)})), Story()
+    desk.play([story.contact(0), story.assigned("cards", at=1)])
+    desk.wake(m(67))
+    desk.play([story.status("pending", 62, 70), story.status("open", 80, 80)])
+    desk.wake(m(100))
+    levels = [event.level for event in desk.told if isinstance(event, ClockOverdue)]
+    assert levels == [1]
+    desk.wake(m(150))
+    assert [(event.level, event.occurred_at) for event in desk.told if isinstance(event, ClockOverdue)] == [
+        (1, m(66)),
+        (2, m(138)),
+    ]
