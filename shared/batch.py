@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import cycle
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
@@ -27,6 +28,14 @@ from shared.pace import gently
 S = TypeVar("S")
 
 in_order: Callable[[Iterable[UUID]], list[UUID]] = partial(sorted, key=attrgetter("int"))  # far quicker than by UUID
+
+_LOCK_KNOWN = (
+    "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE"
+)
+_LOCK_NEW = (  # locked by being made
+    "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
+    " RETURNING case_id, sequence"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +129,11 @@ class Work(Generic[S]):
     async def lock(self, case_ids: Sequence[UUID]) -> None:
         """Lock the cases, in order, before ``apply``. Once, for an order of locks that all writers share."""
         wanted = in_order(set(case_ids))
+        statements = cycle((_LOCK_KNOWN, _LOCK_NEW))  # what somebody else is just making is looked for again
         while wanted:
-            found = await self.tx.records(
-                "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
-                " ORDER BY case_id FOR UPDATE",
-                ids=wanted,
-            )
+            found = await self.tx.records(next(statements), ids=wanted)
             self._locked.update((case_id, sequence) for case_id, sequence in found)
             wanted = [case_id for case_id in wanted if case_id not in self._locked]
-            if wanted:  # new here, and locked by being made; what somebody else is just making is looked for again
-                made = await self.tx.records(
-                    "INSERT INTO case_lock (case_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
-                    " RETURNING case_id, sequence",
-                    ids=wanted,
-                )
-                self._locked.update((case_id, sequence) for case_id, sequence in made)
-                wanted = [case_id for case_id in wanted if case_id not in self._locked]
 
     def open(self, case_ids: Iterable[UUID]) -> None:
         """Begin cases with fresh ids, which nobody else can know yet: no lock is needed."""
@@ -144,11 +142,7 @@ class Work(Generic[S]):
 
     async def lock_free(self, case_ids: Sequence[UUID]) -> list[UUID]:
         """Lock those of the cases that nobody else holds, and say which."""
-        found = await self.tx.records(
-            "SELECT case_id, sequence FROM case_lock WHERE case_id = ANY(CAST(:ids AS uuid[]))"
-            " ORDER BY case_id FOR UPDATE SKIP LOCKED",
-            ids=in_order(set(case_ids)),
-        )
+        found = await self.tx.records(f"{_LOCK_KNOWN} SKIP LOCKED", ids=in_order(set(case_ids)))
         self._locked.update((case_id, sequence) for case_id, sequence in found)
         return [case_id for case_id, _ in found]
 

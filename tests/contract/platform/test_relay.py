@@ -30,6 +30,14 @@ async def count(runtime: Runtime[Toy], table: str) -> int:
         return int(await tx.scalar(f"SELECT count(*) FROM {table}"))
 
 
+def further(runtime: Runtime[Toy]) -> PostgresLog:
+    """The runtime's log, put where the relay's transaction does not reach, as Kafka is."""
+    near = runtime.log
+    assert isinstance(near, PostgresLog)
+    runtime.log = FarLog(Wire(), near)
+    return near
+
+
 async def told_about(runtime: Runtime[Toy], cases: Sequence[UUID], times: int) -> None:
     for place in range(len(cases) * times):
         event = activity(runtime.ids, cases[place % len(cases)], str(place), NOW)
@@ -65,9 +73,7 @@ async def losing(point: str, step: Callable[[], Awaitable[int]]) -> None:
 
 async def test_the_relay_publishes_in_order_and_only_then_deletes(runtime: Runtime[Toy]) -> None:
     await told_about(runtime, CASES, 10)
-    log = runtime.log
-    assert isinstance(log, PostgresLog)
-    runtime.log = FarLog(Wire(), log)
+    log = further(runtime)
     relay = Relay(runtime, Leases(runtime.db, NAMES, 5))
     await losing("log.appended", relay.step)
     assert await count(runtime, "outbox") == 30
@@ -112,9 +118,7 @@ async def test_a_relay_whose_lease_was_taken_moves_nothing(runtime: Runtime[Toy]
 
 async def test_what_was_published_after_the_lease_was_lost_is_left_to_the_new_owner(runtime: Runtime[Toy]) -> None:
     await told_about(runtime, CASES, 2)
-    near = runtime.log
-    assert isinstance(near, PostgresLog)
-    runtime.log = FarLog(Wire(), near)
+    further(runtime)
     slow = Relay(runtime, Leases(runtime.db, NAMES, 5))
     quick = Leases(runtime.db, NAMES, 5)
 
