@@ -30,6 +30,7 @@ PAGE = 200  # cases of one look
 WAITING = 20_000  # cases that may wait for a shadow
 JUDGED = 50_000  # the newest cases of a canary, with those of its control
 JUDGE_S, JUDGE_SHARE = 2.0, 0.05  # between two judgements, and of the time at most
+REST_AT_MOST_S = 10.0  # after any look: one that a stalled disk made long says nothing of the next
 BY_ITSELF = "the trial itself"  # who ends one when no person does
 FORGET_S = 30.0  # between two looks for cases of trials that ended
 AT_ONCE = 5_000  # cases given up or forgotten in one statement
@@ -58,9 +59,9 @@ class Trials:
                 full = await self._compare(each)
             elif began >= self._judge_at:
                 await self._judge(each)
-                self._judge_at = began + max(JUDGE_S, (time.monotonic() - began) / JUDGE_SHARE)
+                self._judge_at = began + max(JUDGE_S, rest(time.monotonic() - began, JUDGE_SHARE))
         if full:
-            return (time.monotonic() - began) * (1 / SHARE - 1)
+            return rest(time.monotonic() - began, SHARE)
         return IDLE_S if running else RESTING_S
 
     async def _compare(self, shadow: Trial) -> bool:
@@ -126,6 +127,11 @@ class Trials:
             await trials.end(tx, held, how, Actor(BY_ITSELF, "itself"), because, self._runtime.clock.now())
         log.warning("trial ended by itself", kind=trial.kind, version=trial.version, how=how, because=because)
         return True
+
+
+def rest(took: float, share: float) -> float:
+    """Seconds to do nothing after what took ``took`` of them and may have ``share`` of the time."""
+    return min(took * (1 / share - 1), REST_AT_MOST_S)
 
 
 async def _compared(tally: Tally, cases: Sequence[tuple[UUID, ContactFacts | None]]) -> list[UUID]:

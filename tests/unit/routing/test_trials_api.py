@@ -6,6 +6,7 @@ Live routing is touched by nothing but a canary's share, one replica looks at a 
 import asyncio
 import contextlib
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -205,6 +206,27 @@ async def test_a_canary_that_loses_cases_to_the_fallback_goes_back_by_itself(rou
     assert (await audited(routing, 1)) == [("canary_rolled_back", 2, "the trial itself")]
     await look(routing)
     assert await routing.count("trial_case") == 0
+
+
+async def test_a_look_that_a_stalled_disk_made_long_keeps_a_canary_waiting_for_seconds_only(
+    routing: Routing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, sides = 0.0, trials.trials.sides
+
+    async def stalled(*args: Any) -> Any:
+        nonlocal now
+        now += 5.0
+        return await sides(*args)
+
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now))
+    loop, number = looking(routing), (await tried(routing, kind="canary", body=STRICT))["number"]
+    with monkeypatch.context() as during:
+        during.setattr(trials.trials, "sides", stalled)
+        await loop.step()
+    await routing.take(*(contact(n) for n in NUMBERS))
+    now += 10.0
+    await loop.step()
+    assert (await get(routing, f"trials/{number}"))["state"] == "rolled_back"
 
 
 async def test_cases_of_a_trial_that_ended_are_forgotten_though_another_runs(routing: Routing) -> None:
