@@ -50,11 +50,11 @@ class Card:
     unhurried: tuple[type[EventData], ...] = ()  # events that nobody waits for: they share a batch, a moment later
 
     def stamp(
-        self, ids: Ids, data: EventData | Encoded, sequence: int, now: datetime, traceparent: str | None = None
+        self, id: UUID, data: EventData | Encoded, sequence: int, now: datetime, traceparent: str | None = None
     ) -> Outgoing:
         """An event as it is published."""
         parent = telemetry.traceparent() or traceparent
-        return Outgoing(ids.new(), self.name, self.publishes, sequence, now, data, parent)
+        return Outgoing(id, self.name, self.publishes, sequence, now, data, parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,8 @@ class Work(Generic[S]):
     async def _publish(self, told: Sequence[tuple[EventData, str | None]]) -> None:
         if not told:
             return
-        outgoing = [self._stamp(data, traceparent) for data, traceparent in told]
+        ids = self.ids.several(len(told))
+        outgoing = [self._stamp(id, data, traceparent) for id, (data, traceparent) in zip(ids, told, strict=True)]
         self.wrote_events = True
         concerned = in_order({event.data.case_id for event in outgoing})
         begun = self._opened.intersection(concerned)
@@ -233,8 +234,8 @@ class Work(Generic[S]):
             numbers=[self._locked[case_id] for case_id in moved],
         )
 
-    def _stamp(self, data: EventData, traceparent: str | None) -> Outgoing:
+    def _stamp(self, id: UUID, data: EventData, traceparent: str | None) -> Outgoing:
         if data.case_id not in self._locked:
             raise LookupError(f"{self.service.card.name} decided an event about case {data.case_id} without its lock")
         self._locked[data.case_id] += 1
-        return self.service.card.stamp(self.ids, data, self._locked[data.case_id], self.now, traceparent)
+        return self.service.card.stamp(id, data, self._locked[data.case_id], self.now, traceparent)

@@ -96,7 +96,7 @@ class GroupCommit(Generic[T, A]):
         """
         self.check_room()
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[T, A](item, size, self._apart(item), time.monotonic(), loop.create_future())
+        waiting: _Waiting[T, A] = _Waiting(item, size, self._apart(item), time.monotonic(), loop.create_future())
         self._queue.append(waiting)
         self._bytes += size
         if len(self._flushes) < self._bounds.at_once:

@@ -241,7 +241,7 @@ class Ticker:
         if announcer is None:
             return _Told(due, None, due, now)
         now = max(self._runtime.clock.now(), now)
-        telling = Telling(announcer, self._runtime.log.partitions, lambda e, n: service.stamp(ids, e, n, now))
+        telling = Telling(announcer, self._runtime.log.partitions, lambda e, n: service.stamp(ids.new(), e, n, now))
         left = [each async for each in pace.gently(due) if not telling.add(each, now)]
         return _Told(due, telling, left, now)
 

@@ -9,8 +9,8 @@ M = TypeVar("M", bound=BaseModel)
 
 
 @cache
-def _names(model: type[BaseModel]) -> tuple[str, ...]:
-    return tuple(model.model_fields)
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, ...], set[str]]:
+    return tuple(model.model_fields), set(model.model_fields)
 
 
 def trusted(model: type[M], **values: Any) -> M:
@@ -19,11 +19,12 @@ def trusted(model: type[M], **values: Any) -> M:
     Pydantic's own ``model_construct`` is slower than validating. Raises ``TypeError`` where a field is missing, unknown
     or elsewhere, for the JSON of a model is in the order of its fields.
     """
-    if tuple(values) != _names(model):
-        raise TypeError(f"{model.__name__} has the fields {', '.join(_names(model))}, in this order")
+    names, all_set = _fields(model)
+    if tuple(values) != names:
+        raise TypeError(f"{model.__name__} has the fields {', '.join(names)}, in this order")
     made = model.__new__(model)
     object.__setattr__(made, "__dict__", values)
-    object.__setattr__(made, "__pydantic_fields_set__", set(values))
+    object.__setattr__(made, "__pydantic_fields_set__", all_set)  # shared: a copy of a model has its own
     object.__setattr__(made, "__pydantic_extra__", None)
     object.__setattr__(made, "__pydantic_private__", None)
     return made

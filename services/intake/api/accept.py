@@ -84,8 +84,9 @@ async def accept(
 
     Gives for each its answer, or the problem for which nothing was done about it.
     """
+    ids = iter(work.ids.several(2 * len(offered)))
     mine = [
-        _New(work.ids.new(), each, work.ids.new(), trace, mark(each), trail(each))
+        _New(next(ids), each, next(ids), trace, mark(each), trail(each))
         for each, trace in zip(offered, traces, strict=True)
     ]
     held = await claims.take(work.tx, _wanted(mine), work.now)

@@ -74,7 +74,7 @@ class ChatTranscript(Strict, Posted):
     language: Annotated[str, StringConstraints(max_length=35)] | None = None
     reason: Annotated[str, StringConstraints(max_length=100)] | None = None
     tags: Tags = ()
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def drafts(self, received: Received, source: SourceSpec) -> tuple[Draft, ...]:
         messages = sorted(self.messages, key=lambda message: message.at)

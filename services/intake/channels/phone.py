@@ -83,7 +83,7 @@ class CallRecord(Strict, Posted):
     language: Annotated[str, StringConstraints(max_length=35)] | None = None
     reason: Annotated[str, StringConstraints(max_length=100)] | None = None
     tags: Tags = ()
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _belongs_somewhere(self) -> Self:

@@ -7,6 +7,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from shared.contracts.contacts import Customer
+from shared.contracts.trusted import trusted
 
 ADDRESS_LIMIT = 320  # characters
 _PLAIN = re.compile(
@@ -54,7 +55,8 @@ def customer(
 ) -> Customer:
     """A customer with canonical identity. What cannot be read is kept as it was given: no contact is refused for it."""
     region = country.upper() if country else None
-    return Customer(
+    return trusted(
+        Customer,
         id=id,
         email=(canonical_email(email) or email.strip()) if email else None,
         phone=(canonical_phone(phone, region) or phone.strip()) if phone else None,

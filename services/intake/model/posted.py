@@ -131,7 +131,7 @@ class NewContact(Strict):
     ) = None
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
     tags: Tags = ()
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -172,7 +172,7 @@ class NewActivity(Strict):
     score: Whole | None = Field(None, ge=0, le=1000)
     scale: Whole | None = Field(None, ge=1, le=1000)
     reason: Line | None = Field(None, description="Why, in the words of the source; hand-off rules may read it.")
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
     text: str = Field("", max_length=BODY_LIMIT, description="What was written, where it is known.")
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ def _case_row(case: CaseFile, now: datetime) -> dict[str, Any]:
 
 def _customer_columns(customer: Customer) -> dict[str, Any]:
     return {
-        "customer": customer.model_dump(exclude_none=True),
+        "customer": {name: value for name, value in vars(customer).items() if value is not None},
         "customer_id": customer.id,
         "customer_email": customer.email,
         "customer_phone": customer.phone,
@@ -131,7 +131,7 @@ def _contact_row(case_id: UUID, filed: Filed) -> dict[str, Any]:
         "history": contact.history,
         "redactions": contact.redactions,
         "remarks": contact.remarks,
-        "because": filed.because.model_dump(),
+        "because": vars(filed.because),
     }
 
 

@@ -19,15 +19,11 @@ class Claim(NamedTuple):
     subject_id: UUID | None = None
     fingerprint: bytes | None = None
 
-    @property
-    def owner(self) -> UUID | None:
-        return self.subject_id or self.case_id
-
 
 async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Claim]:
     """Claim names in one order, the first of equal ones; gives who owns each. One statement.
 
-    Owners are fresh ids: only rows that another one owns need to come back.
+    Only rows that were there before need to come back: those alone were locked, and ``xmax`` says who locked a row.
 
     Also locks the rows until the end of the transaction, so that what a thread leads to cannot change meanwhile:
     DO UPDATE waits for a rival's transaction, locks, and returns the row, where DO NOTHING would return none.
@@ -44,10 +40,9 @@ async def take(tx: Tx, wanted: Iterable[Claim], now: datetime) -> dict[Key, Clai
         " CAST(:scopes AS text[]), CAST(:names AS text[]), CAST(:cases AS uuid[]), CAST(:subjects AS uuid[]),"
         " CAST(:prints AS bytea[])) WITH ORDINALITY AS n (kind, scope, name, case_id, subject_id, fingerprint, place)"
         " ORDER BY place ON CONFLICT (kind, scope, name) DO UPDATE SET claimed_at = c.claimed_at"
-        " RETURNING kind, scope, name, case_id, subject_id, fingerprint)"
+        " RETURNING kind, scope, name, case_id, subject_id, fingerprint, xmax)"
         " SELECT kind, scope, name, case_id, subject_id, fingerprint FROM held"
-        " WHERE (coalesce(subject_id, case_id) <> ALL(CAST(:ours AS uuid[]))) IS NOT FALSE ORDER BY kind, scope, name",
-        ours=[claim.owner for claim in ordered if claim.owner],
+        " WHERE xmax <> CAST('0' AS xid) ORDER BY kind, scope, name",
         kinds=[claim.key.kind for claim in ordered],
         scopes=[claim.key.scope for claim in ordered],
         names=[claim.key.name for claim in ordered],

@@ -39,7 +39,7 @@ async def log(sla: Sla, database_url: str) -> AsyncIterator[Log]:
 async def told(sla: Sla, seen: list[Seen]) -> list[Seen]:
     """Of these, what could be written."""
     ids, card, now = sla.runtime.ids, sla.runtime.service.card, sla.clock.now()
-    telling = Telling(announcer, 8, lambda event, sequence: card.stamp(ids, event, sequence, now))
+    telling = Telling(announcer, 8, lambda event, sequence: card.stamp(ids.new(), event, sequence, now))
     assert all(telling.add(each, now) for each in seen)
     async with sla.db.reading() as tx:
         return await telling.write(tx, now)

@@ -93,7 +93,7 @@ async def announced(sla: Sla, tx: Tx, fired: Fired, now: datetime) -> list[Event
     """What is told of the columns of its row."""
     [seen] = await look(tx, timers.GIVEN, announcer, **timers.given([fired]))
     ids, card = sla.runtime.ids, sla.runtime.service.card
-    telling = Telling(announcer, 8, lambda event, sequence: card.stamp(ids, event, sequence, now))
+    telling = Telling(announcer, 8, lambda event, sequence: card.stamp(ids.new(), event, sequence, now))
     assert telling.add(seen, now)
     assert await telling.write(tx, now) == [seen]
     found = await tx.rows("DELETE FROM outbox RETURNING CAST(headers AS text), body")
